@@ -1,0 +1,414 @@
+# The map of the workflow: papers/*/experiments.yaml say what to run, the rules below are the same for all of them.
+#
+#     prepare_data -> train -> evaluate -> aggregate -> render / figure
+#                     architecture ------^
+#
+# Every rule is a plain command line that runs without Snakemake too. `snakemake --list-target-rules` and the README
+# list what can be asked for.
+import math
+import os
+import shutil
+import sys
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+sys.path.insert(0, workflow.basedir)
+from shared import config as configuration, fingerprint, spec
+from shared.data import ledger
+from shared.errors import InputError
+from shared.threads import available_cores
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+configuration.use_this_python()
+
+try:
+    configuration.check(config)
+    SCALE = config["scale"]
+    OVERRIDES = {"precision": config["precision"]} if config["precision"] else {}
+    CONTENT = {paper: spec.load(paper) for paper in spec.papers()}
+    TABLES, FIGURES = spec.targets("tables"), spec.targets("figures")
+except InputError as error:
+    raise WorkflowError(str(error))
+
+# A GPU is one token, so that one job at a time uses it (profiles/default limits the tokens to one).
+GPU = int(
+    config["device"] in ("auto", "cuda") and shutil.which("nvidia-smi") is not None
+)
+
+
+wildcard_constraints:
+    scale="|".join(spec.SCALES),
+    paper="|".join(CONTENT),
+    model="[a-z][a-z0-9_~=.-]*",
+    experiment="[a-z][a-z0-9_]*",
+    dataset="[a-z][a-z0-9_]*",
+    seed="[0-9]+",
+    table="|".join(TABLES),
+    figure="|".join(FIGURES),
+
+
+def cores_for(threads):
+    """Cores of `--cores` that a job of so many threads takes.
+
+    With more `--cores` than the machine has, each job takes its share of them, so that jobs never fight for cores.
+    """
+    return max(threads, math.ceil(threads * workflow.cores / available_cores()))
+
+
+def resolved(wildcards):
+    names = (
+        wildcards.paper,
+        wildcards.experiment,
+        wildcards.model,
+        wildcards.scale,
+        int(wildcards.seed),
+    )
+    return spec.resolve(*names, OVERRIDES)
+
+
+def threads_of(wildcards):
+    return cores_for(resolved(wildcards)["training"]["threads"])
+
+
+def data_specs():
+    """{data set: its specification at this scale}, over all experiments."""
+    parts = {}
+    for paper, content in CONTENT.items():
+        for experiment in content["experiments"]:
+            part = spec.data_part(paper, experiment, SCALE)
+            if parts.setdefault(part["name"], part) != part:
+                raise WorkflowError(
+                    f"data set {part['name']}: two experiments prepare it in different ways"
+                )
+    return parts
+
+
+DATA = data_specs()
+
+
+def seeds(paper, experiment):
+    return (
+        range(config["seeds"])
+        if config["seeds"]
+        else spec.seeds(paper, experiment, SCALE)
+    )
+
+
+def runs_of(kind, name, file):
+    """Files of all runs that a table or figure needs, those of one run per seed."""
+    paper = (TABLES if kind == "tables" else FIGURES)[name]
+    entry = CONTENT[paper][kind][name]
+    folder = f"runs/{SCALE}/{paper}/{entry['experiment']}"
+    if file == "architecture.json":
+        return [f"{folder}/{model}/{file}" for model in entry["runs"]]
+    return [
+        f"{folder}/{model}/seed{k}/{file}"
+        for model in entry["runs"]
+        for k in seeds(paper, entry["experiment"])
+    ]
+
+
+def table_inputs(wildcards):
+    paper = TABLES[wildcards.table]
+    needs = CONTENT[paper]["tables"][wildcards.table]["needs"]
+    return runs_of("tables", wildcards.table, f"{needs}.json")
+
+
+def all_tables(paper=None):
+    return [
+        f"results/{name}.tex"
+        for name, owner in TABLES.items()
+        if paper in (None, owner)
+    ]
+
+
+def all_figures(paper=None):
+    return [
+        f"figures/{name}.pdf"
+        for name, owner in FIGURES.items()
+        if paper in (None, owner)
+    ]
+
+
+localrules:
+    all,
+    tables,
+    figures,
+
+
+rule all:
+    default_target: True
+    input:
+        all_tables(),
+        all_figures(),
+
+
+rule tables:
+    input:
+        all_tables(),
+
+
+rule figures:
+    input:
+        all_figures(),
+
+
+for paper in CONTENT:
+
+    rule:
+        name:
+            paper
+        input:
+            all_tables(paper),
+            all_figures(paper),
+        localrule: True
+
+
+for dataset in DATA:
+
+    # Downloads belong to no other rule: nothing touches the network unless it is asked for by name.
+    rule:
+        name:
+            f"data_{dataset}"
+        log:
+            f"logs/data_{dataset}.log",
+        localrule: True
+        conda:
+            "envs/environment.yaml"
+        params:
+            dataset=dataset,
+            root=config["data_root"],
+        shell:
+            "python -m shared.data.download --dataset {params.dataset} --data-root {params.root:q} 2>&1 | tee {log}"
+
+
+rule prepare_data:
+    input:
+        lambda wildcards: (
+            []
+            if DATA[wildcards.dataset]["source"] == "drawn"
+            else ledger.present_files(config["data_root"], wildcards.dataset)
+        ),
+    output:
+        data="runs/{scale}/data/{dataset}/data.npz",
+        about="runs/{scale}/data/{dataset}/data.json",
+    log:
+        "logs/{scale}/data/{dataset}/prepare.log",
+    benchmark:
+        "logs/{scale}/data/{dataset}/prepare.jsonl"
+    conda:
+        "envs/environment.yaml"
+    threads: cores_for(1)
+    params:
+        spec=lambda wildcards: spec.canonical(DATA[wildcards.dataset]),
+        code=lambda wildcards: fingerprint.of_data(wildcards.dataset),
+        root=config["data_root"],
+        out=lambda wildcards, output: os.path.dirname(output.data),
+    shell:
+        "python -m shared.prepare --dataset {wildcards.dataset} --spec {params.spec:q} --data-root {params.root:q}"
+        " --out {params.out} > {log} 2>&1"
+
+
+def data_of(wildcards):
+    name = spec.data_part(wildcards.paper, wildcards.experiment, wildcards.scale)[
+        "name"
+    ]
+    return f"runs/{wildcards.scale}/data/{name}/data.npz"
+
+
+RUN = "--paper {wildcards.paper} --experiment {wildcards.experiment} --model {wildcards.model} --scale {wildcards.scale}"
+PRECISION = f" --precision {config['precision']}" if config["precision"] else ""
+
+
+rule train:
+    input:
+        data=data_of,
+    output:
+        weights="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/weights.pt",
+        record="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/train.json",
+    log:
+        "logs/{scale}/{paper}/{experiment}/{model}/seed{seed}/train.log",
+    benchmark:
+        "logs/{scale}/{paper}/{experiment}/{model}/seed{seed}/train.jsonl"
+    conda:
+        "envs/environment.yaml"
+    threads: threads_of
+    resources:
+        gpu=GPU,
+        mem_mb=3000,
+    params:
+        spec=lambda wildcards: spec.canonical(spec.training_part(resolved(wildcards))),
+        code=lambda wildcards: fingerprint.of_training(resolved(wildcards)),
+        data=lambda wildcards, input: os.path.dirname(input.data),
+        out=lambda wildcards, output: os.path.dirname(output.weights),
+        device=config["device"],
+        progress=lambda wildcards: (
+            "bar" if 2 * threads_of(wildcards) > workflow.cores else "lines"
+        ),
+    shell:
+        f"python -m shared.train {RUN} --seed {{wildcards.seed}}{PRECISION} --data {{params.data}} --out {{params.out}}"
+        " --device {params.device} --progress {params.progress} --log {log}"
+
+
+def evaluator_weights(wildcards):
+    folder = f"runs/{wildcards.scale}/{wildcards.paper}/{wildcards.experiment}"
+    names = spec.evaluators(wildcards.paper, wildcards.experiment, wildcards.scale)
+    return [f"{folder}/{name}/seed0/weights.pt" for name in names]
+
+
+rule evaluate:
+    input:
+        data=data_of,
+        weights="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/weights.pt",
+        evaluators=evaluator_weights,
+    output:
+        metrics="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/metrics.json",
+        samples="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/samples.npz",
+    log:
+        "logs/{scale}/{paper}/{experiment}/{model}/seed{seed}/evaluate.log",
+    benchmark:
+        "logs/{scale}/{paper}/{experiment}/{model}/seed{seed}/evaluate.jsonl"
+    conda:
+        "envs/environment.yaml"
+    threads: threads_of
+    resources:
+        gpu=GPU,
+        mem_mb=2000,
+    params:
+        spec=lambda wildcards: spec.canonical(resolved(wildcards)),
+        code=lambda wildcards: fingerprint.of_evaluation(resolved(wildcards)),
+        data=lambda wildcards, input: os.path.dirname(input.data),
+        run=lambda wildcards, output: os.path.dirname(output.metrics),
+        evaluators=lambda wildcards, input: os.path.dirname(
+            os.path.dirname(os.path.dirname(input.weights))
+        ),
+        root=config["data_root"],
+        device=config["device"],
+    shell:
+        f"python -m shared.evaluate {RUN} --seed {{wildcards.seed}}{PRECISION} --data {{params.data}} --run {{params.run}}"
+        " --evaluators {params.evaluators} --data-root {params.root:q} --device {params.device} > {log} 2>&1"
+
+
+rule architecture:
+    output:
+        "runs/{scale}/{paper}/{experiment}/{model}/architecture.json",
+    log:
+        "logs/{scale}/{paper}/{experiment}/{model}/architecture.log",
+    conda:
+        "envs/environment.yaml"
+    threads: cores_for(1)
+    params:
+        spec=lambda wildcards: spec.canonical(
+            spec.resolve(
+                wildcards.paper,
+                wildcards.experiment,
+                wildcards.model,
+                wildcards.scale,
+                0,
+            )["arguments"]
+        ),
+        code=lambda wildcards: fingerprint.of_training(
+            spec.resolve(
+                wildcards.paper,
+                wildcards.experiment,
+                wildcards.model,
+                wildcards.scale,
+                0,
+            )
+        ),
+    shell:
+        f"python -m shared.architecture {RUN} --out {{output}} > {{log}} 2>&1"
+
+
+rule aggregate:
+    input:
+        runs=table_inputs,
+        reported=lambda wildcards: f"papers/{TABLES[wildcards.table]}/reported.csv",
+        margins=config["margins"],
+    output:
+        "results/{table}.csv",
+    log:
+        "logs/aggregate/{table}.log",
+    conda:
+        "envs/environment.yaml"
+    threads: cores_for(1)
+    params:
+        paper=lambda wildcards: TABLES[wildcards.table],
+        scale=SCALE,
+        code=lambda wildcards: fingerprint.of_table(
+            TABLES[wildcards.table], "shared.aggregate"
+        ),
+    shell:
+        "python -m shared.aggregate --paper {params.paper} --table {wildcards.table} --scale {params.scale}"
+        " --margins {input.margins} --metrics {input.runs} --out {output} > {log} 2>&1"
+
+
+rule render:
+    input:
+        table="results/{table}.csv",
+        reported=lambda wildcards: f"papers/{TABLES[wildcards.table]}/reported.csv",
+        claims=lambda wildcards: f"papers/{TABLES[wildcards.table]}/claims.yaml",
+    output:
+        tex="results/{table}.tex",
+        markdown="results/{table}.md",
+    log:
+        "logs/render/{table}.log",
+    conda:
+        "envs/environment.yaml"
+    threads: cores_for(1)
+    params:
+        paper=lambda wildcards: TABLES[wildcards.table],
+        code=lambda wildcards: fingerprint.of_table(
+            TABLES[wildcards.table], "shared.render"
+        ),
+        prefix=lambda wildcards, output: os.path.splitext(output.tex)[0],
+    shell:
+        "python -m shared.render --paper {params.paper} --table {wildcards.table} --csv {input.table}"
+        " --out-prefix {params.prefix} > {log} 2>&1"
+
+
+def figure_samples(wildcards):
+    return [
+        path
+        for path in runs_of("figures", wildcards.figure, "samples.npz")
+        if "/seed0/" in path
+    ]
+
+
+rule figure:
+    input:
+        samples=figure_samples,
+    output:
+        pdf="figures/{figure}.pdf",
+        png="figures/{figure}.png",
+    log:
+        "logs/figure/{figure}.log",
+    conda:
+        "envs/environment.yaml"
+    threads: cores_for(1)
+    params:
+        paper=lambda wildcards: FIGURES[wildcards.figure],
+        scale=SCALE,
+        samples=lambda wildcards, input: [
+            f"{path.split('/')[-3]}={path}" for path in input.samples
+        ],
+        code=lambda wildcards: fingerprint.of_figure(FIGURES[wildcards.figure]),
+        prefix=lambda wildcards, output: os.path.splitext(output.pdf)[0],
+    shell:
+        "python -m shared.figure --paper {params.paper} --figure {wildcards.figure} --scale {params.scale}"
+        " --samples {params.samples} --out-prefix {params.prefix} > {log} 2>&1"
+
+
+onsuccess:
+    if SCALE == "demo":
+        print(
+            "demo scale: the data are stand-ins made by the package, so nothing here compares with a paper. "
+            "The real thing: add --config scale=reduced (real data, hours on a CPU) or scale=paper (a GPU).",
+            file=sys.stderr,
+        )

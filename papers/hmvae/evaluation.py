@@ -1,0 +1,204 @@
+"""The paper's protocol for Oxford Flower (section 4.3): p(x1|x2) in image features, p(x2|x1) in caption features.
+
+Everything goes through in chunks: memory does not grow with the number of captions or samples.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from shared.arrays import Split
+from shared.contract import MultimodalVAE
+from shared.metrics.features import Extractors, FeatureExtractor
+from shared.metrics.fid import FeatureMoments, frechet_distance
+from shared.metrics.precision_recall import precision_recall
+from shared.metrics.variance import ConditionalVariance
+
+# Images generated at a time. Part of the protocol: noise is drawn chunk by chunk.
+CHUNK = 400
+
+PROTOCOL = (
+    "test split; one sample per condition; FID with {fid}; precision and recall with {neighbours} nearest neighbours "
+    "in {manifold} (images) and in the standardised features (captions); variance over {samples} samples for "
+    "{captions} captions, the mean over feature dimensions"
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics as rows for metrics.json, arrays for samples.npz, and the protocol in one line."""
+
+    metrics: list[dict[str, Any]]
+    samples: dict[str, np.ndarray]
+    protocol: str
+
+
+def evaluate(
+    model: MultimodalVAE,
+    test: Split,
+    captions: np.ndarray,
+    caption_features: str,
+    settings: dict[str, Any],
+    extractors: Extractors,
+    generator: Callable[..., Generator],
+) -> Evaluation:
+    """All metrics of Table 2 and the samples of Fig. 7 for one trained model.
+
+    settings: the specification's `evaluation`. captions: test captions as text, (N, 10). caption_features: their
+    name, for the names of metrics. generator: makes a generator for a purpose, so that metrics are independent.
+    """
+    available = len(test)
+    of_variance = available if settings["variance_captions"] == "all" else min(settings["variance_captions"], available)
+    protocol = PROTOCOL.format(
+        fid=extractors.fid.name,
+        manifold=extractors.manifold.name,
+        neighbours=settings["neighbours"],
+        samples=settings["variance_samples"],
+        captions="all" if of_variance == available else of_variance,
+    )
+    real = RealImages(test, extractors)
+    metrics = []
+    for means in ([], *settings.get("image_means", [])):
+        fake = Conditional(model, test, "caption", "image", means)
+        metrics += image_metrics(fake, real, settings, of_variance, extractors, generator)
+    for means in ([], *settings.get("caption_means", [])):
+        fake = Conditional(model, test, "image", "caption", means)
+        metrics += caption_metrics(fake, test, settings, caption_features, generator)
+    samples = figure_samples(model, test, captions, settings, generator)
+    return Evaluation(metrics, samples, protocol)
+
+
+def variant(means: Sequence[int]) -> str:
+    """Name of a way to generate: "" samples all latent variables, "mean:1-3" takes the means of levels 1 to 3."""
+    return f"mean:{_range(means)}" if means else ""
+
+
+def _range(means: Sequence[int]) -> str:
+    return f"{means[0]}-{means[-1]}" if len(means) > 1 else str(means[0])
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """p(x_target | x_condition) of a model, with the means of some levels instead of samples."""
+
+    model: MultimodalVAE
+    test: Split
+    condition: str
+    target: str
+    means: Sequence[int]
+
+    def chunks(self, samples: int, points: int, generator: Generator) -> Iterator[Tensor]:
+        """Means of the likelihood for the first `points` conditions, in chunks (K, B, ...) of about CHUNK."""
+        size = max(1, CHUNK // samples)
+        for first in range(0, points, size):
+            batch = self.test.batch(slice(first, min(first + size, points)))
+            given = {self.condition: batch[self.condition]}
+            with torch.inference_mode():
+                yield self.model.generate(given, [self.target], samples, generator, self.means)[self.target]
+
+
+class RealImages:
+    """Features of the test images, computed once for all variants."""
+
+    def __init__(self, test: Split, extractors: Extractors) -> None:
+        self.moments = FeatureMoments(extractors.fid.dimension)
+        manifold = []
+        for first in range(0, len(test), CHUNK):
+            images = test.batch(slice(first, first + CHUNK))["image"]
+            self.moments.update(extractors.fid(images))
+            manifold.append(extractors.manifold(images))
+        self.manifold = torch.cat(manifold)
+
+
+def image_metrics(
+    fake: Conditional,
+    real: RealImages,
+    settings: dict[str, Any],
+    variance_captions: int,
+    extractors: Extractors,
+    generator: Callable[..., Generator],
+) -> list[dict[str, Any]]:
+    """FID, precision, recall, F1 and variance of p(x1|x2) against p(x1)."""
+    points, name = len(fake.test), variant(fake.means)
+    moments, manifold = FeatureMoments(extractors.fid.dimension), []
+    for (images,) in fake.chunks(1, points, generator("image")):
+        moments.update(extractors.fid(images))
+        manifold.append(extractors.manifold(images))
+    overlap = precision_recall(real.manifold, torch.cat(manifold), settings["neighbours"])
+    spread = ConditionalVariance()
+    for images in fake.chunks(settings["variance_samples"], variance_captions, generator("variance")):
+        spread.update(_by_condition(extractors.manifold, images))
+    values = {
+        "fid": ("FID", frechet_distance(real.moments, moments), "", extractors.fid),
+        "precision": ("Precision", 100 * overlap.precision, "%", extractors.manifold),
+        "recall": ("Recall", 100 * overlap.recall, "%", extractors.manifold),
+        "f1": ("F1", 100 * overlap.f1, "%", extractors.manifold),
+        "variance": ("Variance", spread.value, "", extractors.manifold),
+    }
+    return [
+        {"key": f"image/{key}", "variant": name, "name": _named(title, extractor), "value": value, "unit": unit,
+         "samples": points}
+        for key, (title, value, unit, extractor) in values.items()
+    ]  # fmt: skip
+
+
+def _by_condition(extractor: FeatureExtractor, images: Tensor) -> Tensor:
+    """Features (B, K, D) of images (K, B, ...)."""
+    count, points = images.shape[:2]
+    return extractor(images.flatten(0, 1)).view(count, points, -1).transpose(0, 1)
+
+
+def _named(title: str, extractor: FeatureExtractor) -> str:
+    """The paper's own metric keeps its name; one with substitute features says so."""
+    return title if extractor.pretrained else f"{title} ({extractor.name})"
+
+
+def caption_metrics(
+    fake: Conditional,
+    test: Split,
+    settings: dict[str, Any],
+    caption_features: str,
+    generator: Callable[..., Generator],
+) -> list[dict[str, Any]]:
+    """Precision, recall and F1 of p(x2|x1) against p(x2), in the caption features themselves."""
+    generated = [captions for (captions,) in fake.chunks(1, len(test), generator("caption"))]
+    overlap = precision_recall(test.tensors["caption"], torch.cat(generated), settings["neighbours"])
+    suffix = "" if caption_features == "char-CNN-RNN" else f" ({caption_features} features)"
+    values = {"precision": overlap.precision, "recall": overlap.recall, "f1": overlap.f1}
+    titles = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
+    return [
+        {"key": f"caption/{key}", "variant": variant(fake.means), "name": titles[key] + suffix, "value": 100 * value,
+         "unit": "%", "samples": len(test)}
+        for key, value in values.items()
+    ]  # fmt: skip
+
+
+def figure_samples(
+    model: MultimodalVAE,
+    test: Split,
+    captions: np.ndarray,
+    settings: dict[str, Any],
+    generator: Callable[..., Generator],
+) -> dict[str, np.ndarray]:
+    """Images given a few test captions, spread over the test split: normal samples, and one set per level of means.
+
+    All sets of a model start from the same noise, so that they share g and differ by the hierarchy alone.
+    """
+    chosen = np.linspace(0, len(test) - 1, settings["figure_captions"] + 2).astype(int)[1:-1]
+    batch = test.batch(torch.from_numpy(chosen).to(test.tensors["labels"].device))
+    samples = {"captions": captions[chosen, 0], "real": _to_uint8(batch["image"])}
+    for means in ([], *settings.get("image_means", [])):
+        with torch.inference_mode():
+            images = model.generate(
+                {"caption": batch["caption"]}, ["image"], settings["figure_samples"], generator("figure"), means
+            )["image"]
+        samples["given_x2" + (f"_mean_{_range(means)}" if means else "")] = _to_uint8(images.transpose(0, 1))
+    return samples
+
+
+def _to_uint8(images: Tensor) -> np.ndarray:
+    return (images * 255).round().to(torch.uint8).cpu().contiguous().numpy()

@@ -1,0 +1,156 @@
+"""HMVAE: Hierarchical Multimodal Variational Autoencoders, and the paper's variants of the models it compares with.
+
+Generation, Eq. 4:  p(g) ∏_m p(z_m,L-1 | g) ∏_i p(z_m,i | z_m,i+1) p(x_m | z_m,1)
+Inference, Eq. 5:   q(g | x_1:M) ∏_m q(z_m,L-1 | g, x_m) ∏_i q(z_m,i | z_m,i+1, x_m)
+where q(g | x_1:M) is a mixture of experts (Eq. 3) and L = L(m) is the modality's number of levels, g included.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent, MixtureSameFamily
+
+from papers.mhvae.model import MHVAE
+from shared.contract import Batch, repeat
+from shared.distributions import Likelihood, normal, repeated, standard_normal
+from shared.experts import mixture_of_experts
+from shared.shared_latent import Evidence, SharedLatentVAE
+
+
+class ModalityHierarchy(nn.Module):
+    """The networks of one modality. Lists run from level 1, next to the data, to level L(m) - 1, below g.
+
+    bottom_up[i]: the state below (x_m for the first) -> h_b, the bottom-up state of the level (Eq. 15).
+    expert: the highest bottom-up state -> parameters of q(g | x_m), (B, 2 D).
+    top_down[i]: the latent variable above (g for the last) -> h_t; shared by prior and posterior (Eqs. 14, 15).
+    priors[i]: h_t -> parameters of p(z_i | z_i+1) (Eq. 14).
+    merges[i]: <h_t, h_b>, concatenated along axis 1 -> h_j (Eq. 16).
+    posteriors[i]: h_j -> parameters of q(z_i | z_i+1, x_m) (Eq. 17).
+    decoder: z_1 -> parameters of p(x_m | z_1).
+    """
+
+    def __init__(
+        self,
+        bottom_up: Sequence[nn.Module],
+        expert: nn.Module,
+        top_down: Sequence[nn.Module],
+        priors: Sequence[nn.Module],
+        merges: Sequence[nn.Module],
+        posteriors: Sequence[nn.Module],
+        decoder: nn.Module,
+    ) -> None:
+        super().__init__()
+        if len({len(part) for part in (bottom_up, top_down, priors, merges, posteriors)}) != 1:
+            raise ValueError("bottom_up, top_down, priors, merges and posteriors need one network per level")
+        self.bottom_up = nn.ModuleList(bottom_up)
+        self.expert = expert
+        self.top_down = nn.ModuleList(top_down)
+        self.priors = nn.ModuleList(priors)
+        self.merges = nn.ModuleList(merges)
+        self.posteriors = nn.ModuleList(posteriors)
+        self.decoder = decoder
+
+    def states(self, x: Tensor) -> list[Tensor]:
+        """h_b of every level, from level 1 up."""
+        states = []
+        for network in self.bottom_up:
+            x = network(x)
+            states.append(x)
+        return states
+
+
+class HMVAE(SharedLatentVAE):
+    """The HMVAE for any number of modalities, each with a hierarchy of its own depth L(m) >= 2.
+
+    Its loss is the plain ELBO (Eq. 6) of the family: every z_m,i depends on all modalities through g, and the
+    expectation under the mixture q(g | x_1:M) is stratified over its experts.
+    """
+
+    def __init__(
+        self,
+        hierarchies: Mapping[str, ModalityHierarchy],
+        likelihoods: Mapping[str, Likelihood],
+        latent_dim: int,
+        warmup_epochs: int,
+    ) -> None:
+        super().__init__(likelihoods, latent_dim, warmup_epochs)
+        self.hierarchies = nn.ModuleDict(hierarchies)
+
+    def encode(self, given: Batch) -> tuple[MixtureSameFamily, Evidence]:
+        states = {m: self.hierarchies[m].states(given[m]) for m in self.modalities if m in given}
+        experts = [normal(self.hierarchies[m].expert(h[-1])) for m, h in states.items()]
+        return mixture_of_experts(experts), states
+
+    def levels(self, m: str) -> range:
+        return range(len(self.hierarchies[m].priors), 0, -1)
+
+    def conditionals(
+        self, m: str, level: int, above: Tensor, evidence: Sequence[Tensor] | None, samples: int
+    ) -> tuple[Independent, Independent | None]:
+        networks, i = self.hierarchies[m], level - 1
+        h_t = networks.top_down[i](above)
+        p = normal(networks.priors[i](h_t))
+        if evidence is None:
+            return p, None
+        h_b = repeat(evidence[i], samples)
+        return p, normal(networks.posteriors[i](networks.merges[i](torch.cat([h_t, h_b], dim=1))))
+
+    def decode(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
+        return self.hierarchies[m].decoder(z)
+
+
+class MDVAE(SharedLatentVAE):
+    """The paper's MDVAE: private z_m, independent of g a priori, and a mixture posterior over g (Eq. 18, Fig. 2c).
+
+    Generation: p(g) ∏_m p(z_m) p(x_m | g, z_m). Inference: q(g | x_1:M) ∏_m q(z_m | x_m).
+
+    encoders: x_m -> parameters of both posteriors, (B, 2 D + 2 D_m), those of g first (Table 6).
+    decoders: <g, z_m>, (N, D + D_m) -> parameters of the likelihood.
+    private_dims: D_m of each modality.
+    """
+
+    def __init__(
+        self,
+        encoders: Mapping[str, nn.Module],
+        decoders: Mapping[str, nn.Module],
+        likelihoods: Mapping[str, Likelihood],
+        latent_dim: int,
+        private_dims: Mapping[str, int],
+        warmup_epochs: int,
+    ) -> None:
+        super().__init__(likelihoods, latent_dim, warmup_epochs)
+        self.encoders = nn.ModuleDict(encoders)
+        self.decoders = nn.ModuleDict(decoders)
+        self.private_dims = dict(private_dims)
+
+    def encode(self, given: Batch) -> tuple[MixtureSameFamily, Evidence]:
+        experts, private = [], {}
+        for m in self.modalities:
+            if m in given:
+                sizes = [2 * self.latent_dim, 2 * self.private_dims[m]]
+                of_g, of_z = self.encoders[m](given[m]).split(sizes, dim=1)
+                experts.append(normal(of_g))
+                private[m] = normal(of_z)
+        return mixture_of_experts(experts), private
+
+    def levels(self, m: str) -> range:
+        return range(1, 0, -1)
+
+    def conditionals(
+        self, m: str, level: int, above: Tensor, evidence: Independent | None, samples: int
+    ) -> tuple[Independent, Independent | None]:
+        p = standard_normal(above.new_empty(len(above), self.private_dims[m]))
+        return p, repeated(evidence, samples) if evidence else None
+
+    def decode(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
+        return self.decoders[m](torch.cat([g, z], dim=1))
+
+
+class UniformDropoutMHVAE(MHVAE):
+    """The MHVAE as this paper trains it: the ELBOs of all modalities and of each alone, summed (Eq. 19)."""
+
+    def dropout_masks(self, points: int) -> list[Tensor]:
+        count = len(self.modalities)
+        alone = torch.eye(count)
+        return [torch.ones(points, count), *(row.expand(points, count) for row in alone)]

@@ -1,0 +1,322 @@
+"""Networks of the HMVAE paper's Oxford Flower experiment, table by table (App. C.4), and the models made of them.
+
+Two modalities: `image`, 3x64x64, and `caption`, a feature vector of 1024 numbers. Where a printed table can't be
+built as it stands (shapes that do not fit, sizes that the text contradicts), the repair that comes closest to the
+parameter counts of Table 4 is taken. The README of this paper lists each choice with its evidence.
+
+Every encoder ends in 2 D outputs, mean and raw scale of a normal distribution (`shared.distributions.normal`); image
+decoders end in logits, since the sigmoid that the tables print is part of the Bernoulli likelihood.
+"""
+
+from torch import Tensor, nn
+
+from papers.hmvae.model import HMVAE, MDVAE, ModalityHierarchy, UniformDropoutMHVAE
+from papers.mmvae.model import MMVAE
+from shared.baselines.mvae import MVAE
+from shared.distributions import Bernoulli, LearnedNormal
+
+CAPTION_DIM = 1024
+
+
+def likelihoods() -> dict[str, nn.Module]:
+    """Binary cross-entropy for images, a learned normal for captions."""
+    return {"image": Bernoulli(), "caption": LearnedNormal()}
+
+
+def dense(*sizes: int, activation: type[nn.Module] = nn.LeakyReLU, last: bool = False) -> nn.Sequential:
+    """Dense layers with an activation between them, and after the last one too if `last`."""
+    layers: list[nn.Module] = []
+    for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        layers.append(nn.Linear(inputs, outputs))
+        if last or i < len(sizes) - 2:
+            layers.append(activation())
+    return nn.Sequential(*layers)
+
+
+# ---- Table 5: MVAE and MMVAE -------------------------------------------------------------------------------------
+
+
+def flat_image_encoder(latent_dim: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 4, 2, 1),  # 32x32
+        nn.SiLU(),
+        nn.Conv2d(32, 64, 4, 2, 1),  # 16x16
+        nn.SiLU(),
+        nn.Conv2d(64, 128, 4, 2, 1),  # 8x8
+        nn.SiLU(),
+        nn.Conv2d(128, 128, 1, 1, 0),  # printed (64, 128, 1, 1, 0), which does not fit its input
+        nn.SiLU(),
+        nn.Conv2d(128, 256, 4, 2, 1),  # 4x4
+        nn.SiLU(),
+        nn.Flatten(),
+        nn.Linear(4096, 512),
+        nn.SiLU(),
+        nn.Linear(512, 2 * latent_dim),
+    )
+
+
+def flat_image_decoder(latent_dim: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(latent_dim, 512),
+        nn.SiLU(),
+        nn.Linear(512, 4096),
+        nn.SiLU(),
+        nn.Unflatten(1, (256, 4, 4)),
+        nn.ConvTranspose2d(256, 128, 4, 2, 1),  # 8x8
+        nn.SiLU(),
+        nn.ConvTranspose2d(128, 64, 1, 1, 0),
+        nn.SiLU(),
+        nn.ConvTranspose2d(64, 64, 1, 1, 0),
+        nn.SiLU(),
+        nn.ConvTranspose2d(64, 64, 4, 2, 1),  # 16x16
+        nn.SiLU(),
+        nn.ConvTranspose2d(64, 32, 4, 2, 1),  # 32x32; printed with padding 0, which ends at 35x35
+        nn.SiLU(),
+        nn.ConvTranspose2d(32, 3, 4, 2, 1),  # 64x64; the same
+        nn.SiLU(),
+        nn.Conv2d(3, 3, 3, 1, 1),  # printed (3, 3, 4, 2, 1), which would halve the image
+    )
+
+
+def flat_caption_encoder(latent_dim: int) -> nn.Sequential:
+    return dense(CAPTION_DIM, 1024, 768, 1024, 768, 768, 768, 2 * latent_dim)
+
+
+def flat_caption_decoder(latent_dim: int) -> nn.Sequential:
+    # Printed: 16-768, 768-768, 768-768, six of 1024-1024, 1024-2048; nothing leads from 768 to 1024.
+    return dense(latent_dim, 768, 768, 1024, 1024, 1024, 1024, 1024, 1024, 2 * CAPTION_DIM)
+
+
+def _flat(latent_dim: int) -> dict[str, dict[str, nn.Module]]:
+    return {
+        "encoders": {"image": flat_image_encoder(latent_dim), "caption": flat_caption_encoder(latent_dim)},
+        "decoders": {"image": flat_image_decoder(latent_dim), "caption": flat_caption_decoder(latent_dim)},
+    }
+
+
+def mvae(latent_dim: int, warmup_epochs: int) -> MVAE:
+    networks = _flat(latent_dim)
+    return MVAE(**networks, likelihoods=likelihoods(), latent_dim=latent_dim, warmup_epochs=warmup_epochs)
+
+
+def mmvae(latent_dim: int, warmup_epochs: int) -> MMVAE:
+    networks = _flat(latent_dim)
+    return MMVAE(**networks, likelihoods=likelihoods(), latent_dim=latent_dim, warmup_epochs=warmup_epochs)
+
+
+# ---- Tables 6 and 7: the miniature DCGAN of MDVAE and MHVAE --------------------------------------------------------
+
+
+def _dcgan_convolutions(norm_second: bool) -> list[nn.Module]:
+    """64x64 -> 256 x 5 x 5, flattened. Table 6 normalises the second convolution too, Table 7 does not."""
+    return [
+        nn.Conv2d(3, 32, 4, 2, 1),  # 32x32
+        nn.SiLU(),
+        nn.Conv2d(32, 64, 4, 2, 1),  # 16x16
+        *([nn.BatchNorm2d(64)] if norm_second else []),
+        nn.SiLU(),
+        nn.Conv2d(64, 128, 4, 2, 1),  # 8x8
+        nn.BatchNorm2d(128),
+        nn.SiLU(),
+        nn.Conv2d(128, 256, 4, 1, 0),  # 5x5
+        nn.BatchNorm2d(256),
+        nn.SiLU(),
+        nn.Flatten(),
+    ]
+
+
+def dcgan_decoder(latent_dim: int, activation_after_dense: bool) -> nn.Sequential:
+    """Tables 6 and 7. Table 6 has an activation after the dense layer, Table 7 has none."""
+    return nn.Sequential(
+        nn.Linear(latent_dim, 256 * 5 * 5),
+        *([nn.SiLU()] if activation_after_dense else []),
+        nn.Unflatten(1, (256, 5, 5)),
+        nn.ConvTranspose2d(256, 128, 4, 1, 0),  # 8x8
+        nn.BatchNorm2d(128),
+        nn.SiLU(),
+        nn.ConvTranspose2d(128, 64, 4, 2, 1),  # 16x16
+        nn.BatchNorm2d(64),
+        nn.SiLU(),
+        nn.ConvTranspose2d(64, 32, 4, 2, 1),  # 32x32
+        nn.BatchNorm2d(32),
+        nn.SiLU(),
+        nn.ConvTranspose2d(32, 3, 4, 2, 1),  # 64x64
+    )
+
+
+def mdvae(latent_dim: int, private_dims: dict[str, int], warmup_epochs: int) -> MDVAE:
+    """Table 6. The encoder's output holds both posteriors, the decoder's input both latent variables (its caption)."""
+    code = {m: latent_dim + private for m, private in private_dims.items()}
+    encoders = {
+        "image": nn.Sequential(
+            *_dcgan_convolutions(norm_second=True),
+            nn.Linear(256 * 5 * 5, 512),
+            nn.LeakyReLU(),
+            nn.Linear(512, 2 * code["image"]),
+        ),
+        "caption": dense(CAPTION_DIM, 1024, 768, 768, 768, 2 * code["caption"]),
+    }
+    decoders = {
+        "image": dcgan_decoder(code["image"], activation_after_dense=True),
+        "caption": dense(code["caption"], 768, 768, 1024, 1024, 2 * CAPTION_DIM),
+    }
+    return MDVAE(encoders, decoders, likelihoods(), latent_dim, private_dims, warmup_epochs)
+
+
+def mhvae(latent_dim: int, private_dims: dict[str, int], warmup_core: int, warmup_private: int) -> UniformDropoutMHVAE:
+    """Tables 7 (x <-> h, z) and 8 (h -> g, g -> z, h -> z)."""
+    hidden = 512
+    return UniformDropoutMHVAE(
+        lower_encoders={
+            "image": nn.Sequential(*_dcgan_convolutions(norm_second=False), nn.Linear(256 * 5 * 5, hidden), nn.SiLU()),
+            "caption": dense(CAPTION_DIM, 1024, 768, 768, hidden, last=True),
+        },
+        private_heads={m: nn.Linear(hidden, 2 * size) for m, size in private_dims.items()},
+        upper_encoder=dense(2 * hidden, 768, 768, 768, 2 * latent_dim),
+        upper_decoders={m: dense(latent_dim, 500, 500, 500, 2 * size) for m, size in private_dims.items()},
+        lower_decoders={
+            "image": dcgan_decoder(private_dims["image"], activation_after_dense=False),
+            "caption": dense(private_dims["caption"], 768, 1024, 1024, 2 * CAPTION_DIM),
+        },
+        likelihoods=likelihoods(),
+        latent_dim=latent_dim,
+        warmup_core=warmup_core,
+        warmup_private=warmup_private,
+    )
+
+
+# ---- Figure 13 and App. C.4: HMVAE ---------------------------------------------------------------------------------
+
+# Figure 13 is a drawing without a table; its networks follow the paper's tables for the other models where those
+# have a counterpart, and the text of App. C.4.
+
+
+def caption_hierarchy(latent_dim: int, caption_dim: int) -> ModalityHierarchy:
+    """L(2) = 2: one latent variable under g. The encoder and the decoder have the layers of Table 3."""
+    return ModalityHierarchy(
+        bottom_up=[dense(CAPTION_DIM, 1024, 768, 768, last=True)],
+        expert=dense(768, 768, 2 * latent_dim),
+        top_down=[dense(latent_dim, 768, last=True)],
+        priors=[nn.Linear(768, 2 * caption_dim)],
+        merges=[dense(2 * 768, 768, last=True)],
+        posteriors=[nn.Linear(768, 2 * caption_dim)],
+        decoder=dense(caption_dim, 768, 768, 1024, 1024, 2 * CAPTION_DIM),
+    )
+
+
+def shallow_image_hierarchy(latent_dim: int, channels: int) -> ModalityHierarchy:
+    """L(1) = 2: one latent variable of `channels` x 8 x 8 under g, single strided convolutions around it.
+
+    The layer between the 8x8 map and a vector is 8192 x 384, one of the "more than three million parameters" that
+    the caption of Table 4 speaks of.
+    """
+    width, side, vector = 128, 8, 384
+    return ModalityHierarchy(
+        bottom_up=[
+            nn.Sequential(
+                nn.Conv2d(3, 32, 4, 2, 1),  # 32x32
+                nn.GELU(),
+                nn.Conv2d(32, 64, 4, 2, 1),  # 16x16
+                nn.GELU(),
+                nn.Conv2d(64, width, 4, 2, 1),  # 8x8
+                nn.GELU(),
+            )
+        ],
+        expert=nn.Sequential(nn.Flatten(), dense(width * side**2, vector, 2 * latent_dim, activation=nn.GELU)),
+        top_down=[
+            nn.Sequential(
+                dense(latent_dim, vector, width * side**2, activation=nn.GELU, last=True),
+                nn.Unflatten(1, (width, side, side)),
+            )
+        ],
+        priors=[nn.Conv2d(width, 2 * channels, 1)],
+        merges=[nn.Sequential(nn.Conv2d(2 * width, width, 3, 1, 1), nn.GELU())],
+        posteriors=[nn.Conv2d(width, 2 * channels, 1)],
+        decoder=nn.Sequential(
+            nn.Conv2d(channels, width, 3, 1, 1),
+            nn.GELU(),
+            nn.ConvTranspose2d(width, 64, 4, 2, 1),  # 16x16
+            nn.GELU(),
+            nn.ConvTranspose2d(64, 32, 4, 2, 1),  # 32x32
+            nn.GELU(),
+            nn.ConvTranspose2d(32, 3, 4, 2, 1),  # 64x64
+        ),
+    )
+
+
+class Bottleneck(nn.Module):
+    """Three convolutions, 1x1, 3x3, 1x1, with a quarter of the width inside, around a residual connection.
+
+    Without the connection a dozen such blocks in a row would pass on hardly any signal at initialisation. The input
+    is added where it has the width of the output.
+    """
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        inside = width // 4
+        self.residual = inputs == width
+        self.layers = nn.Sequential(
+            nn.Conv2d(inputs, inside, 1),
+            nn.GELU(),
+            nn.Conv2d(inside, inside, 3, 1, 1),
+            nn.GELU(),
+            nn.Conv2d(inside, width, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x) if self.residual else self.layers(x)
+
+
+def deep_image_hierarchy(latent_dim: int, channels: int) -> ModalityHierarchy:
+    """L(1) = 5: latent variables of `channels` x 32², 16², 8² and 4² under g, and one width for all maps around them."""
+    width, levels, top, vector = 128, 4, 4, 512
+
+    def bottom_up(level: int) -> nn.Sequential:
+        down = nn.AvgPool2d(2) if level > 1 else nn.Conv2d(3, width, 4, 2, 1)
+        return nn.Sequential(down, Bottleneck(width, width))
+
+    def top_down(level: int) -> nn.Sequential:
+        if level < levels:
+            up = [nn.Conv2d(channels, width, 1), nn.UpsamplingNearest2d(scale_factor=2)]
+        else:
+            size = width * top**2
+            up = [dense(latent_dim, vector, size, activation=nn.GELU), nn.Unflatten(1, (width, top, top))]
+        return nn.Sequential(*up, Bottleneck(width, width))
+
+    each_level = range(1, levels + 1)
+    return ModalityHierarchy(
+        bottom_up=[bottom_up(level) for level in each_level],
+        expert=nn.Sequential(
+            nn.GELU(), nn.Flatten(), dense(width * top**2, vector, 2 * latent_dim, activation=nn.GELU)
+        ),
+        top_down=[top_down(level) for level in each_level],
+        priors=[nn.Conv2d(width, 2 * channels, 1) for _ in each_level],
+        merges=[Bottleneck(2 * width, width) for _ in each_level],
+        posteriors=[nn.Conv2d(width, 2 * channels, 1) for _ in each_level],
+        decoder=nn.Sequential(
+            nn.Conv2d(channels, width, 1),
+            Bottleneck(width, width),
+            nn.Conv2d(width, 32, 1),  # as many channels before the last layer as in all other decoders
+            nn.GELU(),
+            nn.UpsamplingNearest2d(scale_factor=2),  # 64x64
+            nn.Conv2d(32, 3, 3, 1, 1),
+        ),
+    )
+
+
+def hmvae_shallow(latent_dim: int, channels: int, caption_dim: int, warmup_epochs: int) -> HMVAE:
+    """L(1) = L(2) = 2, the row `HMVAE (ablation)` of Table 2."""
+    hierarchies = {
+        "image": shallow_image_hierarchy(latent_dim, channels),
+        "caption": caption_hierarchy(latent_dim, caption_dim),
+    }
+    return HMVAE(hierarchies, likelihoods(), latent_dim, warmup_epochs)
+
+
+def hmvae_deep(latent_dim: int, channels: int, caption_dim: int, warmup_epochs: int) -> HMVAE:
+    """L(1) = 5, L(2) = 2, six latent variables."""
+    hierarchies = {
+        "image": deep_image_hierarchy(latent_dim, channels),
+        "caption": caption_hierarchy(latent_dim, caption_dim),
+    }
+    return HMVAE(hierarchies, likelihoods(), latent_dim, warmup_epochs)

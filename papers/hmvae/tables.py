@@ -1,0 +1,108 @@
+"""What goes where in the tables of the HMVAE paper."""
+
+from shared.report.layout import Column, Panel, Row, Stub, Table, Text, words
+
+_IMAGE = Text(r"$p(\mathbf{x}_1)$ vs.\ $p(\mathbf{x}_1 \mid \mathbf{x}_2)$", "images: p(x1) vs. p(x1|x2)")
+_CAPTION = Text(r"$p(\mathbf{x}_2)$ vs.\ $p(\mathbf{x}_2 \mid \mathbf{x}_1)$", "captions: p(x2) vs. p(x2|x1)")
+_LATENTS = Text(r"\#\,LV", "# LV")
+
+_MEASURES = (
+    Column(_IMAGE, words("FID"), "image FID", "image/fid"),
+    Column(_IMAGE, words("Precision"), "image precision", "image/precision"),
+    Column(_IMAGE, words("Recall"), "image recall", "image/recall"),
+    Column(_IMAGE, words("F1"), "image F1", "image/f1"),
+    Column(_IMAGE, words("Variance"), "image variance", "image/variance"),
+    Column(_CAPTION, words("Precision"), "caption precision", "caption/precision"),
+    Column(_CAPTION, words("Recall"), "caption recall", "caption/recall"),
+    Column(_CAPTION, words("F1"), "caption F1", "caption/f1"),
+)
+
+
+def _means(modality: int, levels: int) -> Text:
+    """Heading of a row in which a modality's first `levels` latent variables are set to their means."""
+    last = "" if levels == 1 else rf", \dots, z_{{{modality},{levels}}}" if levels > 2 else f", z_{{{modality},2}}"
+    plain = "" if levels == 1 else f"..z{modality}{levels}"
+    return Text(rf"$\{{z_{{{modality},1}}{last}\}}$", f"{{z{modality}1{plain}}}")
+
+
+table2_oxford_flower = Table(
+    name="table2_oxford_flower",
+    number="Table 2",
+    caption=Text(
+        r"Oxford Flower: all models maximise the likelihood of images $\mathbf{x}_1$ and caption feature "
+        r"vectors $\mathbf{x}_2$. (a) Models, with their number of latent variables (\#\,LV). (b) Hierarchy "
+        r"of the deep HMVAE: the latent variables on the left are set to their means.",
+        "Oxford Flower: all models maximise the likelihood of images x1 and caption feature vectors x2. "
+        "(a) Models, with their number of latent variables (# LV). (b) Hierarchy of the deep HMVAE: the "
+        "latent variables on the left are set to their means.",
+    ),
+    panels=(
+        Panel(
+            title=words("(a) Models"),
+            heading=words("Model"),
+            stub=Stub(_LATENTS, "latent variables"),
+            columns=_MEASURES,
+            rows=(
+                Row(words("MVAE"), "MVAE", "mvae"),
+                Row(words("MMVAE"), "MMVAE", "mmvae"),
+                Row(words("MDVAE"), "MDVAE", "mdvae"),
+                Row(words("HMVAE (ablation)"), "HMVAE (ablation)", "hmvae_shallow"),
+                Row(words("MHVAE"), "MHVAE", "mhvae"),
+                Row(words("HMVAE (this work)"), "HMVAE (this work)", "hmvae_deep"),
+            ),
+        ),
+        Panel(
+            title=words("(b) Hierarchy of the deep HMVAE"),
+            heading=words("Mean over"),
+            stub=Stub(words("Layers"), "effective layers"),
+            columns=_MEASURES,
+            rows=(
+                Row(words("images: none"), "(b) image: all sampled", "hmvae_deep"),
+                Row(_means(1, 1), "(b) image: means of z_{1,1}", "hmvae_deep", "mean:1"),
+                Row(_means(1, 2), "(b) image: means of z_{1,1..2}", "hmvae_deep", "mean:1-2"),
+                Row(_means(1, 3), "(b) image: means of z_{1,1..3}", "hmvae_deep", "mean:1-3"),
+                Row(_means(1, 4), "(b) image: means of z_{1,1..4}", "hmvae_deep", "mean:1-4"),
+                Row(words("captions: none"), "(b) caption: all sampled", "hmvae_deep"),
+                Row(_means(2, 1), "(b) caption: means of z_{2,1}", "hmvae_deep", "mean:1"),
+            ),
+        ),
+    ),
+    # Section 4.3
+    protocol=(
+        "FID with Inception features",
+        "3 nearest neighbours in ResNet-101 features",
+        "variance over 100 samples for all captions",
+    ),
+    data=("Oxford Flower", "char-CNN-RNN"),
+)
+
+_COUNTS = (
+    Column(words(""), _LATENTS, "latent variables", "architecture/latent_variables"),
+    Column(words(""), Text(r"\#\,Params (M)", "# Params (M)"), "parameters", "architecture/parameters"),
+)
+
+table4_parameters = Table(
+    name="table4_parameters",
+    number="Table 4",
+    caption=Text(
+        r"Image generation on Oxford Flower: latent variables (\#\,LV) and trainable parameters.",
+        "Image generation on Oxford Flower: latent variables (# LV) and trainable parameters.",
+    ),
+    panels=(
+        Panel(
+            title=words(""),
+            heading=words("Model"),
+            columns=_COUNTS,
+            rows=(
+                Row(words("MVAE"), "MVAE", "mvae"),
+                Row(words("MMVAE"), "MMVAE", "mmvae"),
+                Row(words("MDVAE"), "MDVAE", "mdvae"),
+                Row(words("MHVAE"), "MHVAE", "mhvae"),
+                Row(words("HMVAE (shallow)"), "HMVAE (shallow)", "hmvae_shallow"),
+                Row(words("HMVAE (this work)"), "HMVAE (this work)", "hmvae_deep"),
+            ),
+        ),
+    ),
+)
+
+TABLES = {table.name: table for table in (table2_oxford_flower, table4_parameters)}

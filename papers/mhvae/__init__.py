@@ -1,0 +1,1 @@
+"""MHVAE: a Human-Inspired Deep Hierarchical Generative Model (Vasco et al., 2020)."""

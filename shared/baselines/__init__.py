@@ -1,0 +1,1 @@
+"""Models that the papers compare with and that are none of the five."""

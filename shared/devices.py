@@ -1,0 +1,61 @@
+"""Where tensors live and how torch is set up in a process: the same in training, evaluation and benchmarks."""
+
+import importlib
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shared.contract import Trainable
+from shared.errors import InputError
+from shared.spec import derive_seed
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes a CUDA device, then Apple's, then the CPU. InputError: the named device is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(name, False):
+        raise InputError(f"device `{name}` is not available; use one of {[k for k, v in available.items() if v]}")
+    return torch.device(name)
+
+
+def describe_device(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def prepare_torch(threads: int) -> None:
+    """Thread count, denormals and determinism; to be called before the first tensor operation.
+
+    Importance weights and vanishing gradients become subnormal numbers, which x86 cores handle 4 times slower.
+    """
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def build(spec: dict[str, Any]) -> Trainable:
+    """The model of a specification with its initial weights, which the run's seed determines."""
+    module, function = spec["builder"].split(":")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(spec, "initialisation"))
+        model = getattr(importlib.import_module(module), function)(**spec["arguments"])
+    return model.to(memory_format=torch.channels_last)
+
+
+def load_trained(spec: dict[str, Any], weights: Path, device: torch.device) -> Trainable:
+    """The model of a specification with trained weights, ready for evaluation. InputError: the file does not fit."""
+    model = build(spec)
+    try:
+        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    except FileNotFoundError:
+        raise InputError(f"{weights}: no such file; run the workflow, which trains it first") from None
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{weights}: not the weights of {spec['model']} ({reason}); delete it and train again"
+        ) from None
+    return model.to(device).eval()

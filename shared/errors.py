@@ -1,0 +1,45 @@
+"""Errors that a user can act on, and how the command lines show them."""
+
+import errno
+import sys
+from collections.abc import Callable
+
+
+class InputError(Exception):
+    """Something given to the package is wrong. The message is one line: what, where, and what to do about it."""
+
+
+class DivergedError(Exception):
+    """A training loss is no longer finite. The message names the run, the epoch and the step."""
+
+
+_OS_ADVICE = {
+    errno.ENOSPC: "the disk is full; free some space and run the same command again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EROFS: "the file system is read-only; choose a folder that can be written",
+    errno.EACCES: "permission denied; make the file or folder accessible, or choose another",
+}
+
+
+def describe(error: Exception) -> str | None:
+    """One line for an error that the user can mend, None for one that is a defect of the program."""
+    if isinstance(error, InputError | DivergedError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in _OS_ADVICE:
+        return f"{error.filename or 'writing a file'}: {_OS_ADVICE[error.errno]}"
+    return None
+
+
+def run_cli(main: Callable[[], None]) -> None:
+    """Run a command line; a mendable error becomes one line on stderr and exit status 2.
+
+    Anything else keeps its traceback: it is a defect, and hiding where it happened helps nobody.
+    """
+    try:
+        main()
+    except Exception as error:
+        line = describe(error)
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(2)

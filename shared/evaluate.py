@@ -1,0 +1,91 @@
+"""Evaluate one trained run with its paper's protocol: all metrics of all its tables and figures in one job.
+
+python -m shared.evaluate --paper hmvae --experiment oxford_flower --model mvae --scale demo --seed 0 \\
+    --run runs/demo/hmvae/oxford_flower/mvae/seed0 --data runs/demo/data/oxford_flower \\
+    --evaluators runs/demo/hmvae/oxford_flower --data-root data
+
+Writes metrics.json and samples.npz into the folder of the run.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+from shared import spec as specification
+from shared.errors import InputError, run_cli
+from shared.files import atomic_path, read_json, write_json
+from shared.threads import limit_threads
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    specification.add_run_arguments(parser)
+    parser.add_argument("--run", type=Path, required=True, help="folder with weights.pt and train.json")
+    parser.add_argument("--data", type=Path, required=True, help="folder with data.npz and data.json")
+    parser.add_argument("--evaluators", type=Path, required=True, help="folder of the evaluator networks' runs")
+    parser.add_argument("--data-root", type=Path, default=Path("data"), help="folder with pretrained weights")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    arguments = parser.parse_args()
+    spec = specification.from_arguments(arguments)
+    threads = limit_threads(spec["training"]["threads"])
+
+    import importlib
+
+    import numpy as np
+    import torch
+
+    from shared import fingerprint
+    from shared.arrays import describe_data, load_captions, load_split
+    from shared.devices import choose_device, describe_device, load_trained, prepare_torch
+    from shared.metrics.features import Extractors
+    from shared.provenance import peak_memory_mb, provenance
+    from shared.spec import derive_seed
+
+    started = time.monotonic()
+    prepare_torch(threads)
+    device = choose_device(arguments.device)
+    trained = read_json(arguments.run / "train.json")
+    data = describe_data(arguments.data)
+    if trained["data"]["sha256"] != data["sha256"]:
+        raise InputError(f"{arguments.run}: trained on other data than {arguments.data}; run the workflow to retrain")
+    model = load_trained(spec, arguments.run / "weights.pt", device)
+
+    settings = spec["evaluation"]
+    if settings["features"] == "pretrained":
+        extractors = Extractors.pretrained(arguments.data_root, device)
+    else:
+        name, seed = "feature_classifier", 0
+        names = (arguments.paper, arguments.experiment, name, arguments.scale, seed)
+        folder = arguments.evaluators / name / f"seed{seed}"
+        classifier = load_trained(specification.resolve(*names), folder / "weights.pt", device)
+        extractors = Extractors.of_classifier(classifier, device)
+
+    test = load_split(arguments.data, "test", spec["modalities"], device)
+    protocol = importlib.import_module(f"papers.{arguments.paper}.evaluation")
+    result = protocol.evaluate(
+        model,
+        test,
+        load_captions(arguments.data, "test"),
+        data["caption_features"],
+        settings,
+        extractors,
+        lambda *purpose: torch.Generator(device).manual_seed(derive_seed(spec, "evaluation", *purpose)),
+    )
+    with atomic_path(arguments.run / "samples.npz") as temporary:
+        np.savez(temporary, **result.samples)
+    record = {name: spec[name] for name in ("paper", "experiment", "model", "scale", "seed")} | {
+        "spec_sha256": specification.sha256(spec),
+        "fingerprint": specification.sha256([trained["fingerprint"], fingerprint.of_evaluation(spec)])[:16],
+        "data": data["description"],
+        "stand_in": data["stand_in"],
+        "protocol": result.protocol,
+        "metrics": result.metrics,
+        "training": trained["provenance"],
+        "provenance": provenance(describe_device(device), threads)
+        | {"seconds": round(time.monotonic() - started, 1), "peak_memory_mb": peak_memory_mb()},
+    }
+    write_json(arguments.run / "metrics.json", record)
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,73 @@
+"""Command line: samples of a figure's runs -> PDF, and PNG beside it.
+
+python -m shared.figure --paper hmvae --figure fig7_oxford_flower_samples --scale demo \\
+    --samples mvae=runs/.../samples.npz hmvae_deep=runs/.../samples.npz \\
+    --out-prefix figures/fig7_oxford_flower_samples
+"""
+
+import argparse
+from zipfile import BadZipFile
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from shared.errors import InputError, run_cli
+from shared.files import atomic_path
+from shared.report.paper import figure_of
+
+# Type 42: text stays text, and can be searched and edited. Without dates the same figure is the same bytes.
+_STYLE = {"pdf.fonttype": 42, "font.family": "DejaVu Sans"}
+_FORMATS = {
+    "pdf": {"dpi": 300, "metadata": {"CreationDate": None, "Producer": None, "Creator": None}},
+    "png": {"dpi": 150, "metadata": {"Software": None}},
+}
+
+
+def margin_note(scale: str) -> str:
+    """What stands in a figure's margin, so that it cannot be taken for what it is not."""
+    if scale == "demo":
+        return "scale: demo · the data are stand-ins drawn by this package, not comparable with the paper"
+    return f"scale: {scale}"
+
+
+def load_samples(arguments: list[str]) -> dict[str, dict[str, np.ndarray]]:
+    """Arrays by model, from `model=FILE`. InputError: another form, a model twice, or no .npz archive."""
+    samples: dict[str, dict[str, np.ndarray]] = {}
+    for argument in arguments:
+        model, separator, file = argument.partition("=")
+        if not separator or model in samples:
+            raise InputError(f"--samples {argument}: give each model once, as model=FILE")
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                samples[model] = dict(archive)
+        except FileNotFoundError:
+            raise InputError(f"{file}: no such file; run python -m shared.evaluate first") from None
+        except (ValueError, BadZipFile, EOFError) as error:
+            raise InputError(f"{file}: no samples archive ({error}); delete it and evaluate again") from None
+    return samples
+
+
+def save(figure: Figure, prefix: str) -> None:
+    """Write <prefix>.pdf and <prefix>.png."""
+    for suffix, options in _FORMATS.items():
+        with atomic_path(f"{prefix}.{suffix}") as path:
+            figure.savefig(path, **options)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m shared.figure", description=__doc__.split("\n")[0])
+    parser.add_argument("--paper", required=True)
+    parser.add_argument("--figure", required=True)
+    parser.add_argument("--scale", required=True)
+    parser.add_argument("--samples", nargs="*", default=[], metavar="MODEL=FILE")
+    parser.add_argument("--out-prefix", required=True, help="writes <prefix>.pdf and <prefix>.png")
+    args = parser.parse_args()
+
+    draw = figure_of(args.paper, args.figure)
+    with mpl.rc_context(_STYLE):
+        save(draw(load_samples(args.samples), margin_note(args.scale)), args.out_prefix)
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,247 @@
+"""From the metrics of runs to a table's tidy CSV: one row per cell, reported, reproduced, and a verdict."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import pandas as pd
+
+from shared.errors import InputError
+from shared.files import read_json
+from shared.report.compare import (
+    DIVERGED,
+    INCONCLUSIVE,
+    NOT_COMPARABLE,
+    NOT_RUN,
+    Margins,
+    Verdict,
+    margin_for,
+    verdict,
+)
+from shared.report.layout import Column, Row, Table
+from shared.report.reported import Cells, Reported
+
+COLUMNS = [
+    "table",
+    "row",
+    "column",
+    "metric",
+    "unit",
+    "direction",
+    "reported_mean",
+    "reported_spread",
+    "reported_spread_kind",
+    "reported_n",
+    "reproduced_mean",
+    "reproduced_sd",
+    "reproduced_n",
+    "difference",
+    "verdict",
+    "protocol",
+    "scale",
+    "data",
+]
+STAND_IN = "stand-in: "
+COUNTED = "counted on the model as built"
+NO_DATA = "none"
+MIXED = "mixed code fingerprints"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    name: str
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one metrics.json or architecture.json says.
+
+    values: by metric key and variant, empty if diverged.
+    """
+
+    file: Path
+    model: str
+    seed: int | None
+    fingerprint: str
+    protocol: str
+    data: str
+    values: dict[tuple[str, str], Measurement]
+    diverged: bool = False
+
+    @property
+    def is_count(self) -> bool:
+        """Counted on an untrained model: no data, no seed, no protocol."""
+        return self.data == NO_DATA
+
+
+def load_runs(files: Iterable[Path], paper: str, scale: str) -> list[Run]:
+    """Runs of one paper at one scale, sorted by model and seed, so that the order of files does not matter.
+
+    InputError: unreadable or incomplete file, another paper or scale, or the same run twice.
+    """
+    runs: dict[tuple[str, bool, int], Run] = {}
+    for file in files:
+        content = read_json(file)
+        try:
+            for key, expected in (("paper", paper), ("scale", scale)):
+                if content[key] != expected:
+                    raise InputError(f"{file}: {key} is {content[key]!r}, the table is made for {expected!r}")
+            run = _counts(file, content) if "latent_variables" in content else _metrics(file, content)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{file}: no metrics or architecture file ({error}); make it again") from None
+        identity = (run.model, run.is_count, run.seed or 0)
+        if identity in runs:
+            raise InputError(f"{file}: the same run as {runs[identity].file}; give one of them")
+        runs[identity] = run
+    return [runs[identity] for identity in sorted(runs)]
+
+
+def _metrics(file: Path, content: dict[str, Any]) -> Run:
+    return Run(
+        file=file,
+        model=content["model"],
+        seed=content["seed"],
+        fingerprint=content["fingerprint"],
+        protocol=content["protocol"],
+        data=(STAND_IN if content["stand_in"] else "") + content["data"],
+        values={(m["key"], m["variant"]): _measurement(file, m) for m in content.get("metrics", [])},
+        diverged="diverged" in content,
+    )
+
+
+def _measurement(file: Path, metric: dict[str, Any]) -> Measurement:
+    value = float(metric["value"])
+    if not isfinite(value):
+        raise InputError(f"{file}: {metric['key']} is {value}; evaluate this run again")
+    return Measurement(metric["name"], value, metric["unit"])
+
+
+def _counts(file: Path, content: dict[str, Any]) -> Run:
+    values = {
+        ("architecture/latent_variables", ""): Measurement("# LV", content["latent_variables"], ""),
+        ("architecture/parameters", ""): Measurement("# Params", content["parameters"] / 1e6, "M"),
+    }
+    return Run(file, content["model"], None, content["fingerprint"], COUNTED, NO_DATA, values)
+
+
+def build(table: Table, reported: Cells, runs: Sequence[Run], margins: Margins, scale: str) -> pd.DataFrame:
+    """The tidy table, all columns as text: numbers of the paper as printed, ours with six decimals."""
+    lines = [
+        _line(table, row, column, reported[row.reported, column.reported], runs, margins, scale)
+        for row, column in table.cells()
+        if (row.reported, column.reported) in reported
+    ]
+    return pd.DataFrame(lines, columns=COLUMNS, dtype=str)
+
+
+def _line(
+    table: Table,
+    row: Row,
+    column: Column,
+    cell: Reported,
+    runs: Sequence[Run],
+    margins: Margins,
+    scale: str,
+) -> dict[str, str]:
+    mine = [run for run in runs if run.model == row.model and run.is_count == column.is_count]
+    measured = [run.values[column.key, row.variant] for run in mine if (column.key, row.variant) in run.values]
+    for measurement in measured:
+        if measurement.unit != cell.unit:
+            raise InputError(
+                f"{mine[0].file}: {column.key} has unit {measurement.unit!r}, the paper's has {cell.unit!r}; convert it"
+            )
+    values = [measurement.value for measurement in measured]
+    names = sorted({measurement.name for measurement in measured}) or [cell.metric]
+    # A substitute for the paper's metric bears another name.
+    comparable = names == [cell.metric] and all(_papers_setting(table, run) for run in mine)
+    judged = _judge(cell, mine, values, comparable, margins, column.key)
+    return {
+        "table": table.name,
+        "row": row.reported,
+        "column": column.reported,
+        "metric": " / ".join(names),
+        "unit": cell.unit,
+        "direction": cell.direction,
+        "reported_mean": "" if cell.mean is None else f"{cell.mean:.{cell.decimals}f}",
+        "reported_spread": "" if cell.spread is None else f"{cell.spread:.{cell.decimals}f}",
+        "reported_spread_kind": cell.spread_kind,
+        "reported_n": "" if cell.n is None else str(cell.n),
+        "reproduced_mean": fixed(fmean(values)) if values else "",
+        "reproduced_sd": fixed(stdev(values)) if len(values) > 1 else "",
+        "reproduced_n": str(len(values)) if values else "",
+        "difference": fixed(fmean(values) - cell.mean) if values and cell.mean is not None else "",
+        "verdict": judged,
+        "protocol": _protocol(mine),
+        "scale": scale,
+        "data": " / ".join(sorted({run.data for run in mine})),
+    }
+
+
+def _papers_setting(table: Table, run: Run) -> bool:
+    """Whether a run's data and protocol are the paper's. A count on the model needs neither."""
+    if run.is_count:
+        return True
+    return (
+        not run.data.startswith(STAND_IN)
+        and all(phrase in run.protocol for phrase in table.protocol)
+        and all(phrase in run.data for phrase in table.data)
+    )
+
+
+def _judge(
+    cell: Reported, mine: Sequence[Run], values: list[float], comparable: bool, margins: Margins, key: str
+) -> str:
+    diverged = sum(run.diverged for run in mine)
+    if diverged:
+        # The seeds that are left were selected by their own success: their mean is shown, but not judged.
+        return f"{DIVERGED} ({diverged} of {len(mine)} seeds)" if len(mine) > 1 else DIVERGED
+    if not values:
+        return NOT_RUN
+    if not comparable:
+        return NOT_COMPARABLE
+    return verdict_text(verdict(cell, values, margin_for(margins, key)))
+
+
+def verdict_text(judged: Verdict) -> str:
+    """The verdict as the CSV has it: where it is open, with the least shift that would have been noticed."""
+    if judged.verdict == INCONCLUSIVE:
+        return f"{INCONCLUSIVE} (detectable from {judged.smallest_detectable_shift:.3g})"
+    return judged.verdict
+
+
+def _protocol(mine: Sequence[Run]) -> str:
+    """The runs' protocols. Seeds made by different code are noted here, the CSV has no other place."""
+    parts = sorted({run.protocol for run in mine})
+    if len({run.fingerprint for run in mine}) > 1:
+        parts.append(MIXED)
+    return "; ".join(parts)
+
+
+def fixed(value: float) -> str:
+    """Six decimals, never a negative zero, so that the same numbers are the same bytes."""
+    text = f"{value:.6f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def read_table_csv(path: Path, table: Table) -> pd.DataFrame:
+    """A tidy table as written by `to_csv`, all text. InputError: missing, other columns, or another table."""
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run python -m shared.aggregate first") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not a CSV table ({error}); delete it and aggregate again") from None
+    if list(frame.columns) != COLUMNS:
+        raise InputError(f"{path}: the columns must be {','.join(COLUMNS)}; aggregate again")
+    if set(frame["table"]) != {table.name}:
+        raise InputError(f"{path}: holds {', '.join(sorted(set(frame['table'])))}, not {table.name}")
+    return frame

@@ -1,0 +1,217 @@
+"""The claims of a paper's text as comparisons between cells of its tables.
+
+Each is checked twice: on the numbers the paper prints (does its table support its text?) and on ours.
+Forms of a check, all about one or more columns:
+
+- `greater`, `less`: the first of `rows` compared with each of the others.
+- `highest_in_column`, `lowest_in_column`: `row` compared with every other of `rows`.
+- `monotone`: `rows` in order, each compared with the next; `direction` is increasing or decreasing.
+- `correlates`: `rows` in order; their values' rank correlation (Kendall) with that order is positive, which
+  asks less than `monotone`. `direction` as above.
+- `only_never_worst`: `row`, a list, are exactly those of `rows` that are the worst of no column.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+import yaml
+from scipy.stats import t as student_t
+
+from shared.errors import InputError
+from shared.report.compare import LEVEL, NOT_RUN, standard_deviation
+from shared.report.reported import Reported
+
+HOLDS, FAILS, TIED = "holds", "does not hold", "tied"
+WITHIN_NOISE = " (within noise)"
+PAIRED_FORMS = ("greater", "less", "highest_in_column", "lowest_in_column", "monotone")
+FORMS = (*PAIRED_FORMS, "correlates", "only_never_worst")
+
+
+@dataclass(frozen=True)
+class Value:
+    """A cell of a table, reported or reproduced.
+
+    mean, and its standard deviation (None: unknown) over n runs. rounding: how far the printed mean may be
+    off. direction: which way is better.
+    """
+
+    mean: float
+    sd: float | None = None
+    n: int | None = None
+    rounding: float = 0.0
+    decimals: int = 2
+    direction: str = "higher"
+
+    def __str__(self) -> str:
+        return f"{self.mean:.{self.decimals}f}"
+
+
+Values = Mapping[tuple[str, str], Value]
+
+
+@dataclass(frozen=True)
+class Check:
+    form: str
+    columns: tuple[str, ...]
+    rows: tuple[str, ...]
+    row: tuple[str, ...] = ()
+    direction: str = "increasing"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """claim: in our words. place: where it stands. reading: how it is read, where that is not plain."""
+
+    id: str
+    table: str
+    claim: str
+    place: str
+    checks: tuple[Check, ...]
+    reading: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """outcome: holds or does not hold, perhaps within noise; tied (equal where the claim says more); not run.
+
+    detail: the numbers that decide: of several pairs one that fails, or else the closest.
+    """
+
+    outcome: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.outcome} ({self.detail})" if self.detail else self.outcome
+
+
+def evaluate(claim: Claim, values: Values) -> Outcome:
+    """Check a claim on the cells of its table; it holds when all its checks do.
+
+    A claim that holds is `within noise` when one of its comparisons is, and a claim that fails when all its
+    failing ones are: when runs with other seeds could have turned the verdict. Where the noise is unknown
+    (single runs, printed numbers without spread) nothing is said of it.
+    """
+    needed = {(row, column) for check in claim.checks for row in check.rows for column in check.columns}
+    if not needed <= set(values):
+        return Outcome(NOT_RUN)
+    judged = [outcome for check in claim.checks for outcome in _judge(check, values)]
+    failing = [o for o in judged if o.outcome.startswith(FAILS)]
+    if failing:
+        return next((o for o in failing if o.outcome == FAILS), failing[0])
+    ties = [o for o in judged if o.outcome == TIED]
+    noisy = [o for o in judged if o.outcome.endswith(WITHIN_NOISE)]
+    return next(iter(ties + noisy + judged))
+
+
+def _judge(check: Check, values: Values) -> Iterator[Outcome]:
+    if check.form == "only_never_worst":
+        yield _only_never_worst(check, values)
+        return
+    for column in check.columns:
+        cells = {row: values[row, column] for row in check.rows}
+        if check.form == "correlates":
+            yield _correlates(check, list(cells.values()))
+        else:
+            pairs = sorted(_ordered_pairs(check, cells), key=lambda pair: abs(pair[0].mean - pair[1].mean))
+            yield from (_less(a, b) for a, b in pairs)
+
+
+def _ordered_pairs(check: Check, cells: dict[str, Value]) -> Iterator[tuple[Value, Value]]:
+    """The pairs (a, b) of which the claim says a < b, or -a < -b for those that say `greater`."""
+    if check.form == "monotone":
+        pairs = pairwise(cells.values())
+        downward = check.direction == "decreasing"
+    else:
+        first = check.row[0] if check.row else check.rows[0]
+        pairs = ((cells[first], cell) for row, cell in cells.items() if row != first)
+        downward = check.form in ("greater", "highest_in_column")
+    return ((b, a) if downward else (a, b) for a, b in pairs)
+
+
+def _less(a: Value, b: Value) -> Outcome:
+    if a.mean == b.mean:
+        return Outcome(TIED, f"{a} = {b}")
+    noise = WITHIN_NOISE if within_noise(a, b) else ""
+    return Outcome(HOLDS + noise, f"{a} < {b}") if a.mean < b.mean else Outcome(FAILS + noise, f"{a} > {b}")
+
+
+def within_noise(a: Value, b: Value) -> bool:
+    """Whether Welch's t test (95 %, two-sided) leaves the order of two means open.
+
+    Rounding of printed means counts against the difference. False where sd or n is unknown.
+    """
+    if a.sd is None or b.sd is None or min(a.n or 0, b.n or 0) < 2:
+        return False
+    va, vb = a.sd**2 / a.n, b.sd**2 / b.n
+    difference = abs(a.mean - b.mean) - a.rounding - b.rounding
+    if va + vb == 0:
+        return difference <= 0
+    degrees = (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
+    return difference <= float(student_t.ppf(0.5 + LEVEL / 2, degrees)) * sqrt(va + vb)
+
+
+def _correlates(check: Check, cells: list[Value]) -> Outcome:
+    sign = -1 if check.direction == "decreasing" else 1
+    score = sum((b.mean > a.mean) - (b.mean < a.mean) for a, b in combinations(cells, 2)) * sign
+    return Outcome(HOLDS if score > 0 else TIED if score == 0 else FAILS, ", ".join(map(str, cells)))
+
+
+def _only_never_worst(check: Check, values: Values) -> Outcome:
+    worst = {}
+    for column in check.columns:
+        cells = {row: values[row, column] for row in check.rows}
+        pick: Callable = max if next(iter(cells.values())).direction == "lower" else min
+        extreme = pick(cell.mean for cell in cells.values())
+        worst |= {row: column for row, cell in cells.items() if cell.mean == extreme}
+    wrong = [f"{row}: worst {worst[row]}" for row in check.row if row in worst]
+    wrong += [f"{row}: never worst" for row in check.rows if row not in worst and row not in check.row]
+    return Outcome(FAILS, "; ".join(wrong)) if wrong else Outcome(HOLDS)
+
+
+def value_of(cell: Reported) -> Value:
+    """The claim-checking view of a reported number, which must have a mean."""
+    return Value(cell.mean, standard_deviation(cell), cell.n, cell.half_unit, cell.decimals, cell.direction)
+
+
+def load_claims(path: Path, table: str) -> list[Claim]:
+    """The claims about a table; none where the paper has no such file. InputError: malformed."""
+    if not path.exists():
+        return []
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict) or not isinstance(raw.get("claims"), list):
+        raise InputError(f"{path}: expected a list under `claims`")
+    claims = [_claim(entry, path) for entry in raw["claims"]]
+    return [claim for claim in claims if claim.table == table]
+
+
+def _claim(entry: dict[str, Any], path: Path) -> Claim:
+    try:
+        checks = tuple(_check(check) for check in entry["checks"])
+        return Claim(**{**entry, "checks": checks})
+    except (TypeError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: claim {entry.get('id')!r}: {error}; see shared/report/claims.py for the forms"
+        ) from None
+
+
+def _check(entry: dict[str, Any]) -> Check:
+    lists = {key: _tuple(entry[key]) for key in ("columns", "rows", "row") if key in entry}
+    check = Check(**{**entry, **lists})
+    if check.form not in FORMS:
+        raise ValueError(f"unknown form {check.form!r}")
+    if check.direction not in ("increasing", "decreasing"):
+        raise ValueError(f"unknown direction {check.direction!r}")
+    if not set(check.row) <= set(check.rows):
+        raise ValueError(f"{check.row} is not among its rows")
+    return check
+
+
+def _tuple(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)

@@ -1,0 +1,277 @@
+"""A tidy table arranged for reading; `latex`, `markdown` and `terminal` only typeset it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from shared.report.aggregate import MIXED, NO_DATA, STAND_IN
+from shared.report.claims import Claim, Outcome, Value, Values, evaluate, value_of
+from shared.report.compare import (
+    AGREES,
+    DIFFERS,
+    DIVERGED,
+    INCONCLUSIVE,
+    LEVEL,
+    MARGIN_ONLY,
+    NOT_COMPARABLE,
+    NOT_RUN,
+)
+from shared.report.layout import Column, Panel, Row, Table, Text
+from shared.report.reported import Cells
+
+STAND_IN_CAPTION = "The data are stand-ins made by this package: no number can be compared with the paper's."
+
+CLAIM_NOTE = (
+    "In brackets the numbers that decide. Tied: equal where the claim says more. Within noise: Welch's t "
+    "test (95 %) leaves the order open, so that other seeds could reverse it; of single runs nothing is said."
+)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number with the spread printed beside it, both as text; no spread is the empty string."""
+
+    mean: str
+    spread: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.mean} ± {self.spread}" if self.spread else self.mean
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a panel, one entry per column; None where the paper's table has no such cell.
+
+    reproduced: a number, or why there is none.
+    """
+
+    label: Text
+    stub: str
+    reported: tuple[Number | None, ...]
+    reproduced: tuple[Number | str | None, ...]
+    verdicts: tuple[str | None, ...]
+
+    @property
+    def common_verdict(self) -> str | None:
+        """The verdict of the whole row, where its runs rather than its cells decide."""
+        distinct = {verdict for verdict in self.verdicts if verdict is not None}
+        judged = any(verdict.startswith((AGREES, DIFFERS, INCONCLUSIVE)) for verdict in distinct)
+        return distinct.pop() if len(distinct) == 1 and not judged else None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no cell of the row was reproduced."""
+        return not any(isinstance(value, Number) for value in self.reproduced)
+
+
+@dataclass(frozen=True)
+class PanelView:
+    panel: Panel
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class ClaimLine:
+    claim: Claim
+    reported: Outcome
+    reproduced: Outcome
+
+
+@dataclass(frozen=True)
+class View:
+    """A table ready to be typeset. notes: (heading, text). commands: (what they make, command)."""
+
+    table: Table
+    scale: str
+    stand_in: bool
+    panels: tuple[PanelView, ...]
+    claims: tuple[ClaimLine, ...]
+    notes: tuple[tuple[str, str], ...]
+    commands: tuple[tuple[str, str], ...]
+
+    @property
+    def caption(self) -> Text:
+        ours = f"{self.table.number} of the paper, reported beside reproduced (scale: {self.scale})."
+        warning = f" {STAND_IN_CAPTION}" if self.stand_in else ""
+        base = self.table.caption
+        return Text(f"{base.latex} {ours}{warning}", f"{base.plain} {ours}{warning}")
+
+
+def make_view(table: Table, frame: pd.DataFrame, reported: Cells, claims: Sequence[Claim]) -> View:
+    """Arrange a tidy table, as text, for the reader."""
+    cells = {(line["row"], line["column"]): line for line in frame.to_dict("records")}
+    printed = {key: value_of(cell) for key, cell in reported.items() if cell.mean is not None}
+    ours = _values(cells, reported)
+    scale = frame["scale"].iloc[0]
+    return View(
+        table=table,
+        scale=scale,
+        stand_in=bool(frame["data"].str.contains(STAND_IN, regex=False).any()),
+        panels=tuple(_panel(panel, cells, reported) for panel in table.panels),
+        claims=tuple(ClaimLine(claim, evaluate(claim, printed), evaluate(claim, ours)) for claim in claims),
+        notes=tuple(_notes(table, frame, reported)),
+        commands=_commands(table, scale),
+    )
+
+
+def _commands(table: Table, scale: str) -> tuple[tuple[str, str], ...]:
+    """How to make the table on real data, the paper's own protocol last; for mere counts, how to make it."""
+    command = f"snakemake results/{table.name}.tex --cores all"
+    if table.only_counts:
+        return (("Made by", command),)
+    command += " --config scale="
+    reduced = (("Real data without a GPU", command + "reduced"),) if scale == "demo" else ()
+    return (*reduced, ("The paper's data and protocol", command + "paper"))
+
+
+def _values(cells: dict[tuple[str, str], dict[str, str]], reported: Cells) -> Values:
+    """Our cells for the claims. Those of runs that were not made, or that diverged, are missing."""
+    return {
+        key: Value(
+            mean=float(line["reproduced_mean"]),
+            sd=float(line["reproduced_sd"]) if line["reproduced_sd"] else None,
+            n=int(line["reproduced_n"]),
+            decimals=reported[key].decimals,
+            direction=line["direction"],
+        )
+        for key, line in cells.items()
+        if line["reproduced_mean"] and not line["verdict"].startswith(DIVERGED)
+    }
+
+
+def _panel(panel: Panel, cells: dict[tuple[str, str], dict[str, str]], reported: Cells) -> PanelView:
+    return PanelView(panel, tuple(_line(panel, row, cells, reported) for row in panel.rows))
+
+
+def _line(panel: Panel, row: Row, cells: dict[tuple[str, str], dict[str, str]], reported: Cells) -> Line:
+    lines = [cells.get((row.reported, column.reported)) for column in panel.columns]
+    stub = reported.get((row.reported, panel.stub.reported)) if panel.stub else None
+    return Line(
+        label=row.label,
+        stub="" if stub is None or stub.mean is None else f"{stub.mean:.{stub.decimals}f}",
+        reported=tuple(line and Number(line["reported_mean"] or "?", line["reported_spread"]) for line in lines),
+        reproduced=tuple(
+            line and _reproduced(line, reported[row.reported, column.reported].decimals)
+            for line, column in zip(lines, panel.columns, strict=True)
+        ),
+        verdicts=tuple(line and line["verdict"] for line in lines),
+    )
+
+
+def _reproduced(line: dict[str, str], decimals: int) -> Number | str:
+    if not line["reproduced_mean"]:
+        return line["verdict"]
+    spread = line["reproduced_sd"]
+    mean = f"{float(line['reproduced_mean']):.{decimals}f}"
+    return Number(mean, f"{float(spread):.{decimals}f}" if spread else "")
+
+
+def _notes(table: Table, frame: pd.DataFrame, reported: Cells) -> list[tuple[str, str]]:
+    """What a reader must know to read the numbers, as (heading, text)."""
+    mixed = frame["protocol"].str.contains(MIXED, regex=False)
+    protocols = frame["protocol"].str.removesuffix(f"; {MIXED}")
+    notes = [
+        ("Data", "; ".join(_distinct(frame["data"]))),
+        ("Protocol", "; ".join(_distinct(protocols))),
+        ("Metrics", _substitutes(frame, reported)),
+        ("Numbers", _spread_note(table, frame)),
+        ("Verdicts", _count_note(frame)),
+    ]
+    if mixed.any():
+        rows = ", ".join(frame.loc[mixed, "row"].unique())
+        notes.append(("Warning", f"seeds of one model were made by different versions of the code: {rows}"))
+    return [(heading, text) for heading, text in notes if text]
+
+
+def _distinct(texts: pd.Series) -> list[str]:
+    return [text for text in texts.unique() if text not in ("", NO_DATA)]
+
+
+def _substitutes(frame: pd.DataFrame, reported: Cells) -> str:
+    """Which features stand for the paper's in which metrics, by the names that the runs gave them."""
+    columns: dict[str, dict[str, None]] = {}
+    for row, column, name in frame[["row", "column", "metric"]].itertuples(index=False):
+        metric = reported[row, column].metric
+        if name != metric:
+            columns.setdefault(name.removeprefix(metric).strip(" ()"), {})[column] = None
+    return "; ".join(f"{features} instead of the paper's for {', '.join(names)}" for features, names in columns.items())
+
+
+def _spread_note(table: Table, frame: pd.DataFrame) -> str:
+    kinds = {
+        "sd": "standard deviation over {n} runs",
+        "sem": "standard error of the mean over {n} runs",
+        "ci95": "half a 95 % confidence interval over {n} runs",
+        "": "no spread given",
+    }
+    spreads = frame[["reported_spread_kind", "reported_n"]].drop_duplicates().itertuples(index=False)
+    theirs = ", ".join(kinds[kind].format(n=n) for kind, n in spreads)
+    seeds = sorted({int(n) for n in frame["reproduced_n"] if n})
+    if not seeds:
+        return f"reported: {theirs}; reproduced: {NOT_RUN}"
+    if table.only_counts:
+        return f"reported: {theirs}; reproduced: counted"
+    ours = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    spread = "standard deviation over " if seeds[-1] > 1 else ""
+    return f"reported: {theirs}; reproduced: {spread}{ours} run{'' if seeds == [1] else 's'} per model"
+
+
+def _count_note(frame: pd.DataFrame) -> str:
+    verdicts = frame["verdict"]
+    names = sorted({_kind(verdict) for verdict in verdicts})
+    counts = ", ".join(f"{sum(verdicts.map(_kind) == name)} {name}" for name in names)
+    tested = sum(verdicts.isin([AGREES, DIFFERS]) | verdicts.str.startswith(INCONCLUSIVE))
+    text = f"{counts} of {len(frame)} cells"
+    if tested:
+        text += (
+            f"; of {tested} cells with an interval {sum(verdicts == DIFFERS)} differ, "
+            f"at most {(1 - LEVEL) * tested:.1f} expected by chance"
+        )
+    return text
+
+
+def _kind(verdict: str) -> str:
+    """A verdict without its number; `margin only` stays, since it is another test."""
+    return verdict if verdict.endswith(MARGIN_ONLY) else verdict.split(" (")[0]
+
+
+def short_verdict(verdict: str) -> str:
+    """A verdict in the width of one cell."""
+    if verdict.startswith(INCONCLUSIVE):
+        return "? ≥" + verdict.removesuffix(")").rsplit(" ", 1)[1]
+    return {NOT_COMPARABLE: "n/c", AGREES + MARGIN_ONLY: "agrees*", DIFFERS + MARGIN_ONLY: "differs*"}.get(
+        verdict, _kind(verdict)
+    )
+
+
+def legend(view: View) -> str:
+    """What the short verdicts of a table mean; empty where all are written out."""
+    shown = {
+        short_verdict(verdict)
+        for panel in view.panels
+        for line in panel.lines
+        if line.common_verdict is None
+        for verdict in line.verdicts
+        if verdict
+    }
+    entries = {
+        "n/c": "n/c: not comparable",
+        "agrees*": "agrees*: within the margin, no spread reported",
+        "differs*": "differs*: beyond the margin, no spread reported",
+    }
+    parts = [entry for short, entry in entries.items() if short in shown]
+    if any(short.startswith("?") for short in shown):
+        parts.append("? ≥x: inconclusive, a difference of x would have been noticed")
+    return "; ".join(parts)
+
+
+def headings(columns: Sequence[Column]) -> list[tuple[Text, int]]:
+    """Group headings, each with the number of neighbouring columns that share it."""
+    groups: list[tuple[Text, int]] = []
+    for column in columns:
+        if groups and groups[-1][0] == column.group:
+            groups[-1] = (column.group, groups[-1][1] + 1)
+        else:
+            groups.append((column.group, 1))
+    return groups

@@ -1,0 +1,195 @@
+"""From papers/*/experiments.yaml to the resolved specification of one run. Imports neither torch nor pandas.
+
+A leaf of the YAML is a mapping {value, source, [demo], [reduced]}; resolving takes the value of the scale and drops
+the source. The result is plain data that names what is computed, and its sha256 names the run's content.
+"""
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from shared.errors import InputError
+
+SCALES = ("demo", "reduced", "paper")
+PAPERS = Path("papers")
+# What a scale may change: the data source and budgets (DESIGN, Scales), never an equation or a network.
+SCALABLE = {
+    "data.source", "data.caption_features", "data.images_per_class", "data.seed",
+    "training.epochs", "training.samples", "training.threads", "training.precision", "seeds",
+    "evaluation.features", "evaluation.variance_samples", "evaluation.variance_captions",
+    "arguments.warmup_epochs", "arguments.warmup_core", "arguments.warmup_private",
+}  # fmt: skip
+# What `--config` may override for every run.
+OVERRIDES = {"precision": ("float32", "bfloat16")}
+
+
+def papers() -> list[str]:
+    """Names of the papers that have experiments, in alphabetical order."""
+    return sorted(path.parent.name for path in PAPERS.glob("*/experiments.yaml"))
+
+
+def load(paper: str) -> dict[str, Any]:
+    """The paper's experiments.yaml, checked for the shape that `resolve` relies on. InputError: it is wrong."""
+    path = PAPERS / paper / "experiments.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; papers with experiments: {', '.join(papers())}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    for key in ("paper", "experiments"):
+        if not isinstance(content, dict) or key not in content:
+            raise InputError(f"{path}: the key `{key}` is missing; add it")
+    for kind in ("tables", "figures"):
+        for target, entry in content.get(kind, {}).items():
+            experiment = content["experiments"].get(entry.get("experiment"))
+            if experiment is None:
+                raise InputError(f"{path}: {kind}.{target}.experiment names no experiment of this file")
+            for run in entry["runs"]:
+                if run not in experiment["models"]:
+                    raise InputError(f"{path}: {kind}.{target}.runs: no model `{run}` in the experiment")
+    return content
+
+
+def _leaf(node: Any) -> bool:
+    return isinstance(node, dict) and "value" in node
+
+
+def _at(node: Any, scale: str, where: str) -> Any:
+    """The plain value of a YAML node at a scale."""
+    if _leaf(node):
+        extra = set(node) - {"value", "source", "demo", "reduced"}
+        if extra or not isinstance(node.get("source"), str):
+            raise InputError(
+                f"{where}: a value needs `source`, and only value, source, demo, reduced; found {sorted(node)}"
+            )
+        key = ".".join(where.split(".")[-2:])
+        if set(node) & {"demo", "reduced"} and key not in SCALABLE and where.split(".")[-1] not in SCALABLE:
+            raise InputError(f"{where}: a scale may not change this; only {', '.join(sorted(SCALABLE))}")
+        return node.get(scale, node["value"])
+    if isinstance(node, dict):
+        return {key: _at(value, scale, f"{where}.{key}") for key, value in node.items()}
+    raise InputError(f'{where}: `{node}` has no source; write {{value: {node}, source: "place in the paper"}}')
+
+
+def check_scale(scale: str) -> None:
+    if scale not in SCALES:
+        raise InputError(f"scale `{scale}` is unknown; choose one of {', '.join(SCALES)}")
+
+
+def experiment_of(paper: str, experiment: str) -> dict[str, Any]:
+    experiments = load(paper)["experiments"]
+    if experiment not in experiments:
+        raise InputError(
+            f"papers/{paper}/experiments.yaml: no experiment `{experiment}`; there are {', '.join(experiments)}"
+        )
+    return experiments[experiment]
+
+
+def resolve(
+    paper: str, experiment: str, model: str, scale: str, seed: int, overrides: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The specification of one run: everything that its numbers depend on, but for code and data files.
+
+    model may also be an evaluator (a network that metrics use). InputError: an unknown name, scale or override.
+    """
+    check_scale(scale)
+    node = experiment_of(paper, experiment)
+    runs = node["models"] | node.get("evaluators", {})
+    if model not in runs:
+        raise InputError(f"{paper}/{experiment}: no model `{model}`; there are {', '.join(runs)}")
+    entry, where = runs[model], f"papers/{paper}/experiments.yaml: {experiment}"
+    training = _at(node["training"], scale, f"{where}.training")
+    training |= _at(entry.get("training", {}), scale, f"{where}.{model}.training")
+    for key, value in (overrides or {}).items():
+        if value not in OVERRIDES.get(key, ()):
+            raise InputError(f"override `{key}={value}` is unknown; possible: {OVERRIDES}")
+        training[key] = value
+    evaluation = _at(node["evaluation"], scale, f"{where}.evaluation")
+    evaluation |= _at(entry.get("evaluation", {}), scale, f"{where}.{model}.evaluation")
+    return {
+        "paper": paper,
+        "experiment": experiment,
+        "model": model,
+        "scale": scale,
+        "seed": seed,
+        "data": data_part(paper, experiment, scale),
+        "modalities": node["modalities"],
+        "builder": entry["builder"],
+        "arguments": _at(entry.get("arguments", {}), scale, f"{where}.{model}.arguments"),
+        "training": training,
+        "evaluation": evaluation,
+    }
+
+
+def data_part(paper: str, experiment: str, scale: str) -> dict[str, Any]:
+    """The specification of the experiment's data at a scale, which all its runs share."""
+    node = experiment_of(paper, experiment)["data"]
+    data = _at(node, scale, f"papers/{paper}/experiments.yaml: {experiment}.data")
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def seeds(paper: str, experiment: str, scale: str) -> list[int]:
+    """Seeds of the training runs at a scale: 0, 1, ..."""
+    node = experiment_of(paper, experiment)["seeds"]
+    return list(range(_at(node, scale, f"papers/{paper}/experiments.yaml: {experiment}.seeds")))
+
+
+def evaluators(paper: str, experiment: str, scale: str) -> list[str]:
+    """Names of the evaluator networks that an evaluation at this scale uses."""
+    entries = experiment_of(paper, experiment).get("evaluators", {})
+    return [name for name, entry in entries.items() if scale in entry["scales"]]
+
+
+def targets(kind: str) -> dict[str, str]:
+    """{name of a table or figure: its paper}; kind is `tables` or `figures`. InputError: one name in two papers."""
+    found: dict[str, str] = {}
+    for paper in papers():
+        for name in load(paper).get(kind, {}):
+            if name in found:
+                raise InputError(f"{kind} {name}: in both papers {found[name]} and {paper}; rename one of them")
+            found[name] = paper
+    return found
+
+
+def training_part(spec: dict[str, Any]) -> dict[str, Any]:
+    """What training depends on: the specification without its evaluation."""
+    return {key: value for key, value in spec.items() if key != "evaluation"}
+
+
+def canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def sha256(value: Any) -> str:
+    """Of a specification, or any other plain data."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def derive_seed(spec: dict[str, Any], *purpose: Any) -> int:
+    """A seed for one purpose of a run: independent streams for initialisation, data order, sampling, evaluation.
+
+    It depends on the run's seed and the purpose alone, so that all models of a seed see the same order of data.
+    """
+    digest = hashlib.sha256(canonical([spec["seed"], *purpose]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command-line options that name one run."""
+    for name in ("paper", "experiment", "model"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--scale", required=True, choices=SCALES)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", choices=OVERRIDES["precision"], help="instead of the experiment's own")
+
+
+def from_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The specification that `add_run_arguments` options ask for."""
+    overrides = {key: getattr(arguments, key) for key in OVERRIDES if getattr(arguments, key) is not None}
+    names = (arguments.paper, arguments.experiment, arguments.model, arguments.scale, arguments.seed)
+    return resolve(*names, overrides)

@@ -1,0 +1,53 @@
+"""Fig. 7: the mosaic pixel by pixel, and what is drawn when something is missing."""
+
+import numpy as np
+import pytest
+
+from papers.hmvae.figures import HIERARCHY, MODELS, fig7_oxford_flower_samples, mosaic
+from shared.errors import InputError
+
+
+def samples(seed=0, caption="a flower", **more):
+    rng = np.random.default_rng(seed)
+    return {
+        "captions": np.array([caption, "another"]),
+        "real": rng.integers(0, 255, (2, 3, 64, 64), dtype=np.uint8),
+        "given_x2": rng.integers(0, 255, (2, 6, 3, 64, 64), dtype=np.uint8),
+    } | more
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.texts]
+
+
+def test_mosaic_places_samples_in_reading_order():
+    images = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 4, 4), np.uint8)
+    canvas = mosaic(images)
+    assert canvas.shape == (2 * 4 + 3, 3 * 4 + 2 * 3, 3)
+    assert [int(canvas[y, x, 0]) for y in (0, 7) for x in (0, 7, 14)] == [0, 1, 2, 3, 4, 5]
+    assert (canvas[4:7] == 255).all()
+
+
+def test_fewer_samples_leave_white():
+    canvas = mosaic(np.zeros((4, 3, 4, 4), np.uint8))
+    assert (canvas[7:, 7:] == 255).all()
+
+
+def test_missing_models_and_variants_are_not_run():
+    figure = fig7_oxford_flower_samples({"mvae": samples()}, "scale: reduced")
+    assert texts(figure).count("not run") == len(MODELS) - 1 + len(HIERARCHY)
+    means = {key: samples(seed=1)["given_x2"] for key in HIERARCHY if key != "given_x2"}
+    figure = fig7_oxford_flower_samples({key: samples(**means) for key in MODELS}, "scale: reduced")
+    assert "not run" not in texts(figure)
+
+
+def test_names_captions_and_margin():
+    figure = fig7_oxford_flower_samples({"mvae": samples(caption="costs $5")}, "scale: demo")
+    assert {*MODELS.values(), *HIERARCHY.values(), "scale: demo", r"costs \$5"} <= set(texts(figure))
+
+
+def test_models_with_other_captions_are_refused():
+    with pytest.raises(InputError, match="different captions"):
+        fig7_oxford_flower_samples({"mvae": samples(), "mmvae": samples(caption="b")}, "")
+    with pytest.raises(InputError, match="none given"):
+        fig7_oxford_flower_samples({}, "")

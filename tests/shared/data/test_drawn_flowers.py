@@ -1,0 +1,133 @@
+"""The stand-in: deterministic, and structured as HMVAE's Fig. 1 says, checked on its known factors."""
+
+import re
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import mutual_info_score
+
+from shared.data import drawn_flowers
+from shared.data.drawn_flowers import BACKGROUNDS, CLASSES, PETAL_COLOURS, SHAPES, DrawnFlowers, draw
+from shared.data.paired import DatasetSpec
+from shared.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def flowers() -> DrawnFlowers:
+    return draw(images_per_class=8, seed=0)
+
+
+def test_the_same_seed_draws_the_same_flowers(flowers: DrawnFlowers) -> None:
+    again = draw(images_per_class=8, seed=0)
+    assert again.images.tobytes() == flowers.images.tobytes()
+    assert again.captions.tolist() == flowers.captions.tolist()
+    other = draw(images_per_class=1, seed=1)
+    assert (other.images != flowers.images[::8]).any()
+
+
+def test_shapes_and_counts(flowers: DrawnFlowers) -> None:
+    assert flowers.images.shape == (816, 3, 64, 64)
+    assert flowers.images.dtype == np.uint8
+    assert flowers.captions.shape == (816, 10)
+    assert np.bincount(flowers.labels)[1:].tolist() == [8] * 102
+    assert len(np.unique(flowers.images.reshape(816, -1), axis=0)) == 816
+
+
+def test_splits_are_62_20_20_disjoint_classes() -> None:
+    assert [len(CLASSES[split]) for split in ("train", "val", "test")] == [62, 20, 20]
+    assert sorted(c for classes in CLASSES.values() for c in classes) == list(range(1, 103))
+
+
+def test_classes_differ(flowers: DrawnFlowers) -> None:
+    looks = {(c.shape, c.colour, c.pattern) for c in flowers.classes.values()}
+    assert len(looks) == 102
+    assert {c.shape for c in flowers.classes.values()} == set(SHAPES)
+    assert {c.colour for c in flowers.classes.values()} == set(PETAL_COLOURS)
+    for flower in flowers.classes.values():
+        assert flower.colour not in (flower.second_colour, flower.centre)
+
+
+def test_backgrounds_depend_on_the_class_and_vary_within_it(flowers: DrawnFlowers) -> None:
+    shuffled = np.random.default_rng(0).permutation(flowers.backgrounds)
+    information = mutual_info_score(flowers.labels, flowers.backgrounds)
+    assert information > mutual_info_score(flowers.labels, shuffled) + 0.5
+    assert set(flowers.backgrounds) == set(range(len(BACKGROUNDS)))
+    for flower in flowers.classes.values():
+        assert sum(flower.background_weights) == pytest.approx(1)
+        assert sum(weight > 0 for weight in flower.background_weights) == 2
+    several = [len(set(flowers.backgrounds[flowers.labels == c])) == 2 for c in flowers.classes]
+    assert np.mean(several) > 0.3
+
+
+def test_backgrounds_of_unseen_classes_follow_from_what_captions_tell(flowers: DrawnFlowers) -> None:
+    """The rule shape -> likelier background, learned on training classes, holds for test classes."""
+    shapes = np.array([flowers.classes[label].shape for label in flowers.labels])
+    train, test = (np.isin(flowers.labels, CLASSES[split]) for split in ("train", "test"))
+    rule = {s: np.bincount(flowers.backgrounds[train & (shapes == s)]).argmax() for s in SHAPES}
+    predicted = np.array([rule[shape] for shape in shapes[test]])
+    assert (predicted == flowers.backgrounds[test]).mean() > 0.65
+
+
+def test_captions_never_mention_the_background(flowers: DrawnFlowers) -> None:
+    words = set(re.findall(r"[a-z]+", " ".join(flowers.captions.ravel())))
+    synonyms = {"grass", "lake", "pond", "earth", "ground", "cloud", "clouds", "leaf", "leaves", "stone", "stones"}
+    assert not words & (set(BACKGROUNDS) | synonyms | {"background", "behind"})
+
+
+def test_captions_agree_with_the_factors(flowers: DrawnFlowers) -> None:
+    """Colour words are those of the class, in its captions' words; something is left out now and then."""
+    shape_words = {word: name for name, shape in SHAPES.items() for word in shape.words}
+    mentions_centre = []
+    for label, captions in zip(flowers.labels, flowers.captions, strict=True):
+        flower = flowers.classes[label]
+        allowed = {flower.colour, flower.centre}
+        if flower.pattern != "plain":
+            allowed.add(flower.second_colour)
+        for caption in captions:
+            words = set(re.findall(r"[a-z]+", caption))
+            assert flower.colour in words
+            assert words & {*PETAL_COLOURS, "brown", "green"} <= allowed
+            named = [name for word, name in shape_words.items() if re.search(rf"\b{word}\b", caption)]
+            assert set(named) <= {flower.shape}
+            mentions_centre.append(flower.centre in words)
+    assert 0.5 < np.mean(mentions_centre) < 0.95
+
+
+def test_the_wording_varies(flowers: DrawnFlowers) -> None:
+    assert np.mean([len(set(captions)) for captions in flowers.captions]) > 8
+
+
+def test_images_show_colour_and_background(flowers: DrawnFlowers) -> None:
+    """Simple statistics of the pixels are enough to read both factors off an image."""
+    images = flowers.images.astype(np.float32) / 255
+    frame = np.concatenate([images[:, :, :6].reshape(816, 3, -1), images[:, :, -6:].reshape(816, 3, -1)], axis=2)
+    background = np.concatenate([frame.mean(axis=2), frame.std(axis=2)], axis=1)
+    middle = images[:, :, 16:48, 16:48].mean(axis=(2, 3))
+    plain = np.array([flowers.classes[label].pattern == "plain" for label in flowers.labels])
+    colour = np.array([flowers.classes[label].colour for label in flowers.labels])
+
+    def accuracy(features: np.ndarray, target: np.ndarray) -> float:
+        model = LogisticRegression(C=1e3, max_iter=2000).fit(features[::2], target[::2])
+        return model.score(features[1::2], target[1::2])
+
+    assert accuracy(background, flowers.backgrounds) > 0.9
+    assert accuracy(middle[plain], colour[plain]) > 0.7
+
+
+def test_loading_gives_three_splits_with_features() -> None:
+    spec = DatasetSpec("oxford_flower", "drawn", images_per_class=2, seed=3, caption_dim=128)
+    data = drawn_flowers.load(spec, None)
+    assert data.stand_in
+    assert "stand-in" in data.description
+    assert {split: len(part.labels) for split, part in data.splits.items()} == {"train": 124, "val": 40, "test": 40}
+    for split, part in data.splits.items():
+        assert set(part.labels) == set(CLASSES[split])
+        assert part.features.shape == (len(part.labels), 128)
+        assert np.isfinite(part.features).all()
+
+
+def test_embeddings_of_real_captions_are_not_available() -> None:
+    spec = DatasetSpec("oxford_flower", "drawn", caption_features="char_cnn_rnn")
+    with pytest.raises(InputError, match=r"char_cnn_rnn.*drawn"):
+        drawn_flowers.load(spec, None)

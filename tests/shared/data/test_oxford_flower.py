@@ -1,0 +1,280 @@
+"""The official layout, made small: six classes of three images each, through shared.prepare."""
+
+import io
+import json
+import pickle
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from shared import prepare
+from shared.data.oxford_flower import centre_crop_and_resize
+from shared.errors import InputError
+
+CLASSES = {"train": (4, 5, 6), "val": (3,), "test": (1, 2)}
+LABELS = np.array([4, 1, 2, 3, 5, 6] * 3)
+DIMENSION = 16
+
+
+def image_bytes(number: int, size: tuple[int, int], image_format: str = "PNG") -> bytes:
+    pixels = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, image_format, **({"lossless": True} if image_format == "WEBP" else {}))
+    return file.getvalue()
+
+
+def captions_of(number: int) -> list[str]:
+    words = ["red", "blue", "round", "long", "petals", "center"]
+    rng = np.random.default_rng(number)
+    return [f"flower {number} has {' '.join(rng.choice(words, 3))}" for _ in range(10)]
+
+
+def write_tar(path: Path, files: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+class Official:
+    """The files of a small data set; change them, then `write`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / "oxford_flower"
+        self.folder.mkdir(parents=True)
+        self.labels = LABELS
+        self.images = {n: image_bytes(n, (80, 64)) for n in range(1, len(LABELS) + 1)}
+        self.captions = {
+            f"text_c10/class_{label:05d}/image_{n:05d}.txt": "\n".join(captions_of(n)) + "\n"
+            for n, label in enumerate(LABELS, 1)
+        }
+        self.lists = {
+            f"{split}classes.txt": "".join(f"class_{c:05d}\n" for c in classes) for split, classes in CLASSES.items()
+        }
+
+    def write(self) -> None:
+        scipy.io.savemat(self.folder / "imagelabels.mat", {"labels": self.labels[None].astype(np.uint8)})
+        write_tar(
+            self.folder / "102flowers.tgz",
+            {f"jpg/image_{n:05d}.jpg": content for n, content in self.images.items()},
+        )
+        texts = self.captions | self.lists
+        write_tar(self.folder / "cvpr2016_flowers.tar.gz", {name: text.encode() for name, text in texts.items()})
+
+    def write_embeddings(self) -> dict[int, np.ndarray]:
+        """StackGAN's layout: training and validation classes together. Returns the (10, D) arrays by image."""
+        rng = np.random.default_rng(0)
+        arrays = {n: rng.normal(size=(10, DIMENSION)).astype(np.float32) for n in self.images}
+        for part, splits in (("train", ("train", "val")), ("test", ("test",))):
+            classes = [c for split in splits for c in CLASSES[split]]
+            numbers = rng.permutation(1 + np.flatnonzero(np.isin(self.labels, classes))).tolist()
+            (self.folder / part).mkdir()
+            names = [f"jpg/image_{n:05d}" for n in numbers]
+            (self.folder / part / "filenames.pickle").write_bytes(pickle.dumps(names, 2))
+            embeddings = [arrays[n] for n in numbers]
+            (self.folder / part / "char-CNN-RNN-embeddings.pickle").write_bytes(pickle.dumps(embeddings, 2))
+        return arrays
+
+    def prepare(self, **changes: object) -> tuple[dict[str, np.ndarray], dict]:
+        out = self.root / "out"
+        arguments = ["prepare", "--dataset", "oxford_flower", "--data-root", str(self.root), "--out", str(out)]
+        spec = {"name": "oxford_flower", "source": "official", "caption_dim": DIMENSION} | changes
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.argv", [*arguments, "--spec", json.dumps(spec), "--log", str(self.root / "log")])
+            prepare.main()
+        with np.load(out / "data.npz") as arrays:
+            return dict(arrays), json.loads((out / "data.json").read_text())
+
+
+@pytest.fixture
+def official(tmp_path: Path) -> Official:
+    return Official(tmp_path)
+
+
+def test_every_sample_is_where_it_belongs(official: Official) -> None:
+    official.write()
+    arrays, meta = official.prepare()
+    for split, classes in CLASSES.items():
+        numbers = [n for n, label in enumerate(LABELS, 1) if label in classes]
+        assert arrays[f"labels_{split}"].tolist() == [LABELS[n - 1] for n in numbers]
+        assert arrays[f"labels_{split}"].dtype == np.int64
+        assert arrays[f"captions_{split}"].tolist() == [captions_of(n) for n in numbers]
+        expected = [np.array(Image.open(io.BytesIO(official.images[n])))[:, 8:72] for n in numbers]
+        np.testing.assert_array_equal(arrays[f"x1_{split}"], np.stack(expected).transpose(0, 3, 1, 2))
+        assert arrays[f"x1_{split}"].dtype == np.uint8
+        assert arrays[f"x2_{split}"].shape == (len(numbers), DIMENSION)
+        assert arrays[f"x2_{split}"].dtype == np.float32
+        assert meta["splits"][split] == {"samples": len(numbers), "classes": len(classes)}
+    np.testing.assert_allclose(arrays["x2_train"].mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(arrays["x2_train"].std(axis=0), 1, atol=1e-4)
+    assert meta["stand_in"] is False
+    assert meta["caption_features"] == "TF-IDF+SVD"
+    assert set(meta["files"]) == {"images", "labels", "captions"}
+
+
+def test_twice_gives_the_same_bytes(official: Official) -> None:
+    official.write()
+    assert official.prepare()[1]["sha256"] == official.prepare()[1]["sha256"]
+
+
+@pytest.mark.parametrize("image_format", ["WEBP", "BMP"])
+def test_folders_take_the_place_of_the_archives(official: Official, image_format: str) -> None:
+    official.write()
+    arrays, _ = official.prepare()
+    (official.folder / "102flowers.tgz").unlink()
+    with tarfile.open(official.folder / "cvpr2016_flowers.tar.gz") as tar:
+        tar.extractall(official.folder / "cvpr2016_flowers", filter="data")
+    (official.folder / "cvpr2016_flowers.tar.gz").unlink()
+    (official.folder / "jpg").mkdir()
+    for n in official.images:
+        path = official.folder / "jpg" / f"image_{n:05d}.{image_format.lower()}"
+        path.write_bytes(image_bytes(n, (80, 64), image_format))
+    others, meta = official.prepare()
+    for key, array in arrays.items():
+        np.testing.assert_array_equal(others[key], array)
+    assert meta["files"]["images"]["file"] == "jpg"
+
+
+@pytest.mark.parametrize("layout", ["", "flowers"])
+def test_caption_embeddings_are_averaged_and_standardised(official: Official, layout: str) -> None:
+    official.write()
+    embeddings = official.write_embeddings()
+    for part in ("train", "test"):
+        (official.folder / layout).mkdir(exist_ok=True)
+        (official.folder / part).rename(official.folder / layout / part)
+    arrays, meta = official.prepare(caption_features="char_cnn_rnn")
+    of_split = {
+        split: np.array([embeddings[n].mean(axis=0) for n, label in enumerate(LABELS, 1) if label in classes])
+        for split, classes in CLASSES.items()
+    }
+    mean, std = of_split["train"].mean(axis=0), of_split["train"].std(axis=0)
+    for split in CLASSES:
+        np.testing.assert_allclose(arrays[f"x2_{split}"], (of_split[split] - mean) / std, atol=1e-5)
+    np.testing.assert_allclose(arrays["x2_mean"], mean, atol=1e-6)
+    np.testing.assert_allclose(arrays["x2_std"], std, atol=1e-6)
+    assert meta["caption_features"] == "char-CNN-RNN"
+    assert "embeddings_test_names" in meta["files"]
+
+
+def test_without_embeddings_the_specification_decides(official: Official) -> None:
+    official.write()
+    with pytest.raises(InputError, match=r"char-CNN-RNN-embeddings\.pickle: missing; .*flowers.zip.*reduced"):
+        official.prepare(caption_features="char_cnn_rnn")
+    assert "error: " in (official.root / "log").read_text()
+    _, meta = official.prepare(caption_features="char_cnn_rnn_or_tfidf_svd")
+    assert meta["caption_features"] == "TF-IDF+SVD"
+
+
+def test_embeddings_of_another_size_are_refused(official: Official) -> None:
+    official.write()
+    official.write_embeddings()
+    with pytest.raises(InputError, match=r"have shape \(10, 16\), not \(10, 1024\)"):
+        official.prepare(caption_features="char_cnn_rnn", caption_dim=1024)
+
+
+def test_a_missing_image_is_named(official: Official) -> None:
+    del official.images[7]
+    official.write()
+    with pytest.raises(InputError, match=r"102flowers.tgz: image_00007 missing"):
+        official.prepare()
+    assert not (official.root / "out" / "data.json").exists()
+
+
+def test_a_damaged_image_is_named(official: Official) -> None:
+    official.images[7] = official.images[7][:200]
+    official.write()
+    with pytest.raises(InputError, match=r"jpg/image_00007.jpg cannot be read as an image"):
+        official.prepare()
+
+
+def test_a_caption_file_of_nine_lines_is_named(official: Official) -> None:
+    name = next(iter(official.captions))
+    official.captions[name] = "\n".join(captions_of(1)[:9]) + "\n\n"
+    official.write()
+    with pytest.raises(InputError, match=rf"{name} has 9 captions instead of 10; write one caption a line"):
+        official.prepare()
+
+
+def test_a_class_in_two_splits_is_named(official: Official) -> None:
+    official.lists["testclasses.txt"] += "class_00005\n"
+    official.write()
+    with pytest.raises(InputError, match=r"class_00005 is in trainclasses.txt and testclasses.txt"):
+        official.prepare()
+
+
+@pytest.mark.parametrize("content", ["", "daisies\n"])
+def test_a_wrong_class_list_is_named(official: Official, content: str) -> None:
+    official.lists["valclasses.txt"] = content
+    official.write()
+    with pytest.raises(InputError, match=r"valclasses.txt"):
+        official.prepare()
+
+
+def test_labels_and_caption_folders_must_agree(official: Official) -> None:
+    official.labels = LABELS.copy()
+    official.labels[3] = 5
+    official.write()
+    with pytest.raises(InputError, match=r"image_00004 has captions in class_00003, but .* says class 5"):
+        official.prepare()
+
+
+def test_missing_captions_are_named(official: Official) -> None:
+    del official.captions["text_c10/class_00004/image_00001.txt"]
+    official.write()
+    with pytest.raises(InputError, match=r"no captions for image_00001 \(1 such images in train\)"):
+        official.prepare()
+
+
+def test_labels_that_are_none_are_named(official: Official) -> None:
+    official.write()
+    (official.folder / "imagelabels.mat").write_bytes(b"<html>not found</html>" * 20)
+    with pytest.raises(InputError, match=r"imagelabels.mat: holds no image labels"):
+        official.prepare()
+
+
+def test_missing_files_say_how_to_get_them(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"102flowers.tgz: missing; run `python -m shared.data.download"):
+        Official(tmp_path).prepare()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"source": "scraped"}, "unknown; there are oxford_flower"),
+        ({"pixels": 64}, "unknown key 'pixels'"),
+        ({"image_size": "64"}, "image_size is '64'; it must be a whole number from 1"),
+        ({"image_size": 0}, "image_size is 0"),
+        ({"image_size": True}, "image_size is True"),
+        ({"name": "roses"}, "describes 'roses', but --dataset is 'oxford_flower'"),
+        ({"caption_features": "bert"}, "caption_features 'bert'"),
+    ],
+)
+def test_a_wrong_specification_is_one_clear_line(official: Official, changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        official.prepare(**changes)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [(500, 667), (333, 250), (97, 64), (30, 41), (64, 64)])
+def test_cropping_and_resizing_are_torchvisions(size: tuple[int, int]) -> None:
+    image = Image.open(io.BytesIO(image_bytes(1, size)))
+    expected = v2.Resize(64)(v2.CenterCrop(min(size))(image))
+    actual = centre_crop_and_resize(image, 64)
+    assert actual.size == (64, 64)
+    np.testing.assert_array_equal(np.asarray(actual), np.asarray(expected))
+
+
+def test_resizing_is_antialiased_like_the_one_of_tensors() -> None:
+    image = Image.open(io.BytesIO(image_bytes(2, (256, 256))))
+    tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    expected = v2.Resize(64, antialias=True)(tensor).permute(1, 2, 0).numpy()
+    difference = np.asarray(centre_crop_and_resize(image, 64)).astype(int) - expected
+    assert np.abs(difference).max() <= 1

@@ -1,0 +1,141 @@
+"""From files of metrics to the tidy table."""
+
+import pytest
+
+from shared.errors import InputError
+from shared.report.aggregate import build, fixed, load_runs, read_table_csv, to_csv
+from tests.shared.report.example import COUNTS, MARGINS, REPORTED, REPORTED_COUNTS, TABLE, metrics, write
+
+COLUMNS = (
+    "table,row,column,metric,unit,direction,reported_mean,reported_spread,reported_spread_kind,reported_n,"
+    "reproduced_mean,reproduced_sd,reproduced_n,difference,verdict,protocol,scale,data"
+)
+
+
+def table(folder, *contents):
+    folder.mkdir(exist_ok=True)
+    frame = build(TABLE, REPORTED, load_runs(write(folder, *contents), "example", "paper"), MARGINS, "paper")
+    return frame.set_index(["row", "column"])
+
+
+def test_columns_and_values_of_the_csv(tmp_path):
+    runs = load_runs(write(tmp_path, metrics(seed=0, fid=99), metrics(seed=1, fid=103)), "example", "paper")
+    lines = to_csv(build(TABLE, REPORTED, runs, MARGINS, "paper")).splitlines()
+    assert lines[0] == COLUMNS
+    assert lines[1] == (
+        "table9_example,A,image FID,FID,,lower,100.0,3.0,sd,3,"
+        '101.000000,2.828427,2,1.000000,agrees,test split; 3 neighbours,paper,"Real Flowers, 10 classes"'
+    )
+    assert lines[2] == (
+        "table9_example,A,caption recall,Recall,%,higher,50.0,,,,"
+        '51.000000,0.000000,2,1.000000,agrees (margin only),test split; 3 neighbours,paper,"Real Flowers, 10 classes"'
+    )
+    assert lines[3] == "table9_example,C,image FID,FID,,lower,120.0,3.0,sd,3,,,,,not run,,paper,"
+    assert len(lines) == 4  # the paper has no caption recall for C
+
+
+def test_same_bytes_whatever_the_order_of_files(tmp_path):
+    files = write(tmp_path, metrics(seed=0, fid=99.1), metrics(seed=1, fid=103.7), metrics("c"))
+    tables = [
+        to_csv(build(TABLE, REPORTED, load_runs(order, "example", "paper"), MARGINS, "paper"))
+        for order in (files, files[::-1])
+    ]
+    assert tables[0] == tables[1]
+
+
+def test_reading_returns_what_was_written(tmp_path):
+    frame = build(TABLE, REPORTED, [], MARGINS, "paper")
+    (tmp_path / "table.csv").write_text(to_csv(frame))
+    assert read_table_csv(tmp_path / "table.csv", TABLE).equals(frame)
+    with pytest.raises(InputError, match="not table8_counts"):
+        read_table_csv(tmp_path / "table.csv", COUNTS)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stand_in": True},
+        {"protocol": "test split; 5 neighbours"},
+        {"data": "Other Flowers"},
+    ],
+)
+def test_another_setting_is_not_comparable(tmp_path, changes):
+    verdicts = table(tmp_path, metrics(**changes), metrics("c", **changes))["verdict"]
+    assert set(verdicts) == {"not comparable"}
+
+
+def test_stand_ins_say_so_in_their_data(tmp_path):
+    assert table(tmp_path, metrics(stand_in=True))["data"].iloc[0] == "stand-in: Real Flowers, 10 classes"
+
+
+def test_a_substitute_metric_keeps_its_name_and_is_not_comparable(tmp_path):
+    content = metrics()
+    content["metrics"][0]["name"] = "FID (classifier features)"
+    cells = table(tmp_path, content)
+    assert cells.loc[("A", "image FID"), ["metric", "verdict"]].tolist() == [
+        "FID (classifier features)",
+        "not comparable",
+    ]
+    assert cells.loc[("A", "caption recall"), "verdict"] == "agrees (margin only)"
+
+
+def test_diverged_runs(tmp_path):
+    lost = {"diverged": {"epoch": 3, "step": 10}, "metrics": []}
+    alone = table(tmp_path / "alone", metrics(**lost))
+    assert alone.loc[("A", "image FID"), ["verdict", "reproduced_mean"]].tolist() == ["diverged", ""]
+    some = table(tmp_path / "some", metrics(seed=0), metrics(seed=1, **lost))
+    assert some.loc[("A", "image FID"), "verdict"] == "diverged (1 of 2 seeds)"
+    assert some.loc[("A", "image FID"), "reproduced_n"] == "1"
+
+
+def test_mixed_fingerprints_of_one_model_are_noted_and_of_two_models_are_not(tmp_path):
+    mixed = table(tmp_path / "mixed", metrics(seed=0), metrics(seed=1, fingerprint="f1"))
+    assert mixed["protocol"].iloc[0] == "test split; 3 neighbours; mixed code fingerprints"
+    apart = table(tmp_path / "apart", metrics(), metrics("c", fingerprint="f1"))
+    assert set(apart["protocol"]) == {"test split; 3 neighbours"}
+
+
+def test_inconclusive_says_what_could_have_been_seen(tmp_path):
+    # 4.302653 * 3 * sqrt(1/3 + 1) = 14.905, and half a digit
+    cells = table(tmp_path, metrics(fid=112.0))
+    assert cells.loc[("A", "image FID"), "verdict"] == "inconclusive (detectable from 15)"
+
+
+def test_counts_are_comparable_at_every_scale(tmp_path):
+    content = {"paper": "example", "model": "a", "scale": "demo", "fingerprint": "f"}
+    files = write(tmp_path, content | {"latent_variables": 2, "parameters": 19_300_000})
+    frame = build(COUNTS, REPORTED_COUNTS, load_runs(files, "example", "demo"), MARGINS, "demo")
+    line = frame.iloc[0]
+    assert line["reproduced_mean"] == "19.300000"
+    assert line["verdict"] == "agrees (margin only)"
+    assert line["data"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scale": "demo"}, "scale is 'demo'"),
+        ({"paper": "other"}, "paper is 'other'"),
+        ({"metrics": [{"key": "image/fid"}]}, "make it again"),
+        ({"metrics": [{"key": "k", "variant": "", "name": "K", "value": float("nan"), "unit": ""}]}, "k is nan"),
+    ],
+)
+def test_wrong_files_are_one_line(tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        load_runs(write(tmp_path, metrics(**changes)), "example", "paper")
+
+
+def test_the_same_run_twice(tmp_path):
+    with pytest.raises(InputError, match="the same run as"):
+        load_runs(write(tmp_path, metrics(), metrics()), "example", "paper")
+
+
+def test_another_unit_is_refused(tmp_path):
+    content = metrics()
+    content["metrics"][1]["unit"] = ""
+    with pytest.raises(InputError, match="caption/recall has unit ''"):
+        table(tmp_path, content)
+
+
+def test_no_negative_zero():
+    assert [fixed(-1e-9), fixed(0.0), fixed(-0.5)] == ["0.000000", "0.000000", "-0.500000"]

@@ -1,0 +1,103 @@
+"""Claims on cells placed by hand."""
+
+import pytest
+from scipy.stats import ttest_ind_from_stats
+
+from shared.errors import InputError
+from shared.report.claims import Check, Claim, Value, evaluate, load_claims, within_noise
+
+
+def outcome(form, means, rows="abcd", sd=None, n=None, directions=("higher",), **options):
+    """Evaluate one check on columns of means, one list per column."""
+    columns = means if isinstance(means[0], list) else [means]
+    rows = tuple(rows[: len(columns[0])])
+    names = tuple(f"column{index}" for index in range(len(columns)))
+    values = {
+        (row, name): Value(mean, sd, n, direction=directions[index % len(directions)])
+        for index, (name, column) in enumerate(zip(names, columns, strict=True))
+        for row, mean in zip(rows, column, strict=True)
+    }
+    return evaluate(Claim("id", "table", "claim", "place", (Check(form, names, rows, **options),)), values)
+
+
+@pytest.mark.parametrize(
+    ("form", "means", "options", "expected"),
+    [
+        ("greater", [3, 2, 1], {}, "holds"),
+        ("greater", [2, 1, 3], {}, "does not hold"),
+        ("greater", [2, 2], {}, "tied"),
+        ("less", [1, 2, 3], {}, "holds"),
+        ("less", [2, 1], {}, "does not hold"),
+        ("lowest_in_column", [3, 1, 2], {"row": ("b",)}, "holds"),
+        ("lowest_in_column", [3, 1, 1], {"row": ("b",)}, "tied"),
+        ("highest_in_column", [3, 1, 2], {"row": ("a",)}, "holds"),
+        ("highest_in_column", [3, 1, 2], {"row": ("c",)}, "does not hold"),
+        ("monotone", [1, 2, 3], {}, "holds"),
+        ("monotone", [1, 3, 2], {}, "does not hold"),
+        ("monotone", [0, 0, 2], {}, "tied"),
+        ("monotone", [3, 2, 1], {"direction": "decreasing"}, "holds"),
+        ("correlates", [26, 20, 75], {}, "holds"),
+        ("correlates", [75, 20, 26], {}, "does not hold"),
+        ("correlates", [75, 20, 26], {"direction": "decreasing"}, "holds"),
+    ],
+)
+def test_forms(form, means, options, expected):
+    assert outcome(form, means, **options).outcome == expected
+
+
+def test_all_columns_must_hold():
+    assert outcome("less", [[1, 2], [1, 2]]).outcome == "holds"
+    assert outcome("less", [[1, 2], [2, 1]]).outcome == "does not hold"
+
+
+def test_only_never_worst_knows_which_way_is_better():
+    columns = [[1, 5, 9], [1, 2, 3]]  # c is worst where lower is better, a where higher is
+    better = ("lower", "higher")
+    assert outcome("only_never_worst", columns, row=("b",), directions=better).outcome == "holds"
+    assert outcome("only_never_worst", columns, row=("a", "b"), directions=better).outcome == "does not hold"
+    assert outcome("only_never_worst", [[1, 5, 9]], row=("a",), directions=("lower",)).outcome == "does not hold"
+
+
+def test_noise_is_named_only_where_it_can_be_known():
+    assert outcome("less", [1.0, 1.1], sd=1.0, n=3).outcome == "holds (within noise)"
+    assert outcome("less", [1.1, 1.0], sd=1.0, n=3).outcome == "does not hold (within noise)"
+    assert outcome("less", [1.0, 9.0], sd=1.0, n=3).outcome == "holds"
+    assert outcome("less", [1.0, 1.1], sd=None, n=1).outcome == "holds"
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0, 4.0, 6.0])
+def test_noise_is_welchs_test(shift):
+    a, b = Value(0.0, 1.0, 3), Value(shift, 2.0, 5)
+    p = ttest_ind_from_stats(0.0, 1.0, 3, shift, 2.0, 5, equal_var=False).pvalue
+    assert within_noise(a, b) == (p > 0.05)
+
+
+def test_a_failure_that_seeds_cannot_explain_outweighs_the_others():
+    result = outcome("monotone", [1.0, 0.9, 2.0, -9.0], sd=0.5, n=3)
+    assert result.outcome == "does not hold"
+
+
+def test_a_missing_cell_is_not_run():
+    claim = Claim("id", "table", "claim", "place", (Check("less", ("x",), ("a", "b")),))
+    assert evaluate(claim, {("a", "x"): Value(1.0)}).outcome == "not run"
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "{form: above, columns: x, rows: [a, b]}",
+        "{form: less, columns: x}",
+        "{form: monotone, columns: x, rows: [a, b], direction: up}",
+        "{form: lowest_in_column, columns: x, rows: [a, b], row: c}",
+        "{form: less, columns: x, rows: [a, b], margin: 3}",
+    ],
+)
+def test_malformed_claims_are_named(tmp_path, check):
+    text = f"claims:\n  - {{id: mine, table: t, claim: c, place: p, checks: [{check}]}}\n"
+    (tmp_path / "claims.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"claims\.yaml: claim 'mine'"):
+        load_claims(tmp_path / "claims.yaml", "t")
+
+
+def test_a_paper_without_claims(tmp_path):
+    assert load_claims(tmp_path / "claims.yaml", "t") == []

@@ -1,0 +1,88 @@
+"""The command lines, as the workflow calls them."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from shared.files import sha256_of
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, "-m", *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def test_from_metrics_to_views(tmp_path):
+    content = {
+        "paper": "hmvae",
+        "model": "mvae",
+        "scale": "demo",
+        "fingerprint": "f",
+        "latent_variables": 1,
+        "parameters": 19_200_000,
+    }
+    (tmp_path / "architecture.json").write_text(json.dumps(content))
+    table = ("--paper", "hmvae", "--table", "table4_parameters")
+    out = tmp_path / "results" / "table4_parameters"
+    made = run(
+        "shared.aggregate", *table, "--scale", "demo", "--margins", "config/margins.yaml",
+        "--metrics", tmp_path / "architecture.json", "--out", f"{out}.csv",
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    shown = run("shared.render", *table, "--csv", f"{out}.csv", "--out-prefix", out, "--print")
+    assert shown.returncode == 0, shown.stderr
+    assert "19.2" in shown.stdout
+    assert {path.name for path in out.parent.iterdir()} == {f"table4_parameters.{s}" for s in ("csv", "tex", "md")}
+
+
+def test_figure_is_the_same_bytes_twice(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "samples.npz",
+        captions=np.array(["a red flower for $5", "a flower with " + "very " * 40 + "long petals"]),
+        real=rng.integers(0, 255, (2, 3, 64, 64), dtype=np.uint8),
+        given_x2=rng.integers(0, 255, (2, 4, 3, 64, 64), dtype=np.uint8),
+    )
+    sums = []
+    for name in ("one", "two"):
+        made = run(
+            "shared.figure", "--paper", "hmvae", "--figure", "fig7_oxford_flower_samples", "--scale", "demo",
+            "--samples", f"mvae={tmp_path / 'samples.npz'}", "--out-prefix", tmp_path / name,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stderr
+        sums.append([sha256_of(tmp_path / f"{name}.{suffix}") for suffix in ("pdf", "png")])
+    assert sums[0] == sums[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("shared.aggregate", "--paper", "none", "--table", "t", "--scale", "demo", "--out", "x"), "papers/none"),
+        (
+            ("shared.aggregate", "--paper", "hmvae", "--table", "t", "--scale", "demo", "--out", "x"),
+            "it has table2_oxford_flower",
+        ),
+        (
+            ("shared.render", "--paper", "hmvae", "--table", "table4_parameters", "--csv", "no.csv", "--print"),
+            "no.csv: no such file",
+        ),
+        (
+            ("shared.figure", "--paper", "hmvae", "--figure", "fig7_oxford_flower_samples", "--scale", "demo",
+             "--samples", "mvae", "--out-prefix", "x"),
+            "model=FILE",
+        ),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_are_one_line(arguments, message):
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_tables_and_figures_need_no_torch():
+    modules = "shared.aggregate, shared.render, shared.figure, papers.hmvae.tables, papers.hmvae.figures"
+    check = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

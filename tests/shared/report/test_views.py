@@ -1,0 +1,142 @@
+"""LaTeX, Markdown and terminal views of a small table."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from shared.report.aggregate import build, load_runs
+from shared.report.claims import Check, Claim
+from shared.report.latex import escape, to_latex
+from shared.report.markdown import to_markdown
+from shared.report.terminal import print_view
+from shared.report.view import make_view
+from tests.shared.report.example import MARGINS, REPORTED, TABLE, metrics, write
+
+CLAIMS = [
+    Claim("a", TABLE.name, "A & B beats C by 5%.", "Sec. 1", (Check("less", ("image FID",), ("A", "C")),), "in FID")
+]
+LOST = {"diverged": {"epoch": 3, "step": 10}, "metrics": []}
+CASES = {
+    "run": [metrics(), metrics("c", fid=150.0)],
+    "not run": [],
+    "partly run": [metrics()],
+    "diverged": [metrics(**LOST), metrics("c")],
+    "mixed": [metrics(seed=0), metrics(seed=1, fingerprint="f1", fid=107.0)],
+    "stand-in": [metrics(stand_in=True), metrics("c", stand_in=True)],
+}
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    return request.param
+
+
+def view(folder, case):
+    runs = load_runs(write(folder, *CASES[case]), "example", "paper")
+    return make_view(TABLE, build(TABLE, REPORTED, runs, MARGINS, "paper"), REPORTED, CLAIMS)
+
+
+def terminal(shown, width=80):
+    stream = io.StringIO()
+    print_view(shown, Console(file=stream, width=width))
+    return stream.getvalue()
+
+
+def spanned(line):
+    """Number of columns that a line of a tabular fills."""
+    spans = [int(n) for n in re.findall(r"\\multicolumn\{(\d+)\}", line)]
+    return len(re.findall(r"(?<!\\)&", line)) + 1 + sum(spans) - len(spans)
+
+
+def test_latex_is_balanced(tmp_path, case):
+    text = to_latex(view(tmp_path, case))
+    unescaped = re.sub(r"\\[{}]", "", text)
+    assert unescaped.count("{") == unescaped.count("}")
+    depth = []
+    for kind, name in re.findall(r"\\(begin|end)\{(\w+)\}", text):
+        if kind == "begin":
+            depth.append(name)
+        else:
+            assert depth.pop() == name
+    assert not depth
+    assert text.count("$") % 2 == 0
+    assert text.isascii()
+
+
+def test_every_line_of_the_table_fills_its_columns(tmp_path, case):
+    text = to_latex(view(tmp_path, case))
+    table = text.split(r"\toprule")[1].split(r"\bottomrule")[0]
+    rows = [line for line in table.splitlines() if line.endswith(r"\\")]
+    assert len(rows) >= 6
+    assert {spanned(row) for row in rows} == {5}  # label, latent variables, which line, two numbers
+    claims = text.split(r"\toprule")[2].split(r"\bottomrule")[0]
+    assert {spanned(row) for row in claims.splitlines() if "tabularnewline" in row} == {3}
+
+
+def test_latex_escapes_what_others_wrote():
+    assert escape(r"50% of a_b & #1 {x} ~^\ $") == (
+        r"50\% of a\_b \& \#1 \{x\} \textasciitilde{}\textasciicircum{}\textbackslash{} \$"
+    )
+
+
+def test_reported_beside_reproduced(tmp_path):
+    text = to_latex(view(tmp_path, "run"))
+    assert r"reported & $100.0_{\pm 3.0}$ & $50.0$ \\" in text
+    assert r"reproduced & $101.0$ & $51.0$ \\" in text
+    assert r"\label{tab:table9_example}" in text
+
+
+def test_nothing_agrees_on_stand_ins(tmp_path):
+    shown = view(tmp_path, "stand-in")
+    for text in (to_latex(shown), to_markdown(shown), terminal(shown)):
+        words = " ".join(text.split())
+        assert "agrees" not in words
+        assert "not comparable" in words
+        assert "The data are stand-ins" in words
+
+
+def test_cells_without_numbers_say_why(tmp_path):
+    assert to_markdown(view(tmp_path, "not run")).count("not run") >= 3
+    assert "diverged" in to_markdown(view(tmp_path, "diverged"))
+
+
+def test_mixed_fingerprints_are_printed(tmp_path):
+    shown = view(tmp_path, "mixed")
+    for text in (to_latex(shown), to_markdown(shown), terminal(shown)):
+        assert "different versions of the code" in " ".join(text.split())
+
+
+def test_count_of_differences_beside_those_expected_by_chance(tmp_path):
+    notes = dict(view(tmp_path, "run").notes)
+    # A agrees in FID (interval) and in recall (margin only), C differs by 30
+    assert notes["Verdicts"] == (
+        "1 agrees, 1 agrees (margin only), 1 differs of 3 cells; "
+        "of 2 cells with an interval 1 differ, at most 0.1 expected by chance"
+    )
+
+
+def test_claims_are_checked_on_both_sets_of_numbers(tmp_path):
+    claim = view(tmp_path, "run").claims[0]
+    assert str(claim.reported) == "holds (100.0 < 120.0)"
+    assert str(claim.reproduced) == "holds (101.0 < 150.0)"
+    assert view(tmp_path, "diverged").claims[0].reproduced.outcome == "not run"
+
+
+def test_markdown_tables_are_rectangular(tmp_path, case):
+    blocks = re.findall(r"(?:^\|.*\|$\n?)+", to_markdown(view(tmp_path, case)), flags=re.MULTILINE)
+    assert len(blocks) == 2
+    for block in blocks:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
+
+
+def test_terminal_fits_80_columns_and_ends_with_the_command(tmp_path, case):
+    lines = terminal(view(tmp_path, case)).splitlines()
+    assert lines[-1].strip() == "snakemake results/table9_example.tex --cores all --config scale=paper"
+    assert max(map(len, lines)) <= 80
+
+
+def test_same_bytes_twice(tmp_path, case):
+    assert to_latex(view(tmp_path, case)) == to_latex(view(tmp_path, case))
+    assert to_markdown(view(tmp_path, case)) == to_markdown(view(tmp_path, case))
