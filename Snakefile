@@ -5,7 +5,6 @@
 #
 # Every rule is a plain command line that runs without Snakemake too. `snakemake --list-target-rules` and the README
 # list what can be asked for.
-import math
 import os
 import shutil
 import sys
@@ -17,7 +16,7 @@ sys.path.insert(0, workflow.basedir)
 from shared import config as configuration, fingerprint, spec
 from shared.data import ledger
 from shared.errors import InputError
-from shared.threads import available_cores
+from shared.threads import share_of
 
 min_version("9.0")
 
@@ -43,7 +42,8 @@ GPU = int(
 
 
 wildcard_constraints:
-    scale="|".join(spec.SCALES),
+    # another scale's files are made with `--config scale=...` only: the rules below know the data of one scale
+    scale=SCALE,
     paper="|".join(CONTENT),
     model="[a-z][a-z0-9_~=.-]*",
     experiment="[a-z][a-z0-9_]*",
@@ -54,11 +54,7 @@ wildcard_constraints:
 
 
 def cores_for(threads):
-    """Cores of `--cores` that a job of so many threads takes.
-
-    With more `--cores` than the machine has, each job takes its share of them, so that jobs never fight for cores.
-    """
-    return max(threads, math.ceil(threads * workflow.cores / available_cores()))
+    return share_of(threads, workflow.cores)
 
 
 def resolved(wildcards):
@@ -70,6 +66,14 @@ def resolved(wildcards):
         int(wildcards.seed),
     )
     return spec.resolve(*names, OVERRIDES)
+
+
+def unrecorded(value):
+    """A parameter that is no reason to make a file again when it changes: where the data lie, which device computes.
+
+    Snakemake compares a job's parameters with those of the last time, but for functions that take `threads`.
+    """
+    return lambda wildcards, threads: value
 
 
 def threads_of(wildcards):
@@ -208,7 +212,7 @@ rule prepare_data:
     params:
         spec=lambda wildcards: spec.canonical(DATA[wildcards.dataset]),
         code=lambda wildcards: fingerprint.of_data(wildcards.dataset),
-        root=config["data_root"],
+        root=unrecorded(config["data_root"]),
         out=lambda wildcards, output: os.path.dirname(output.data),
     shell:
         "python -m shared.prepare --dataset {wildcards.dataset} --spec {params.spec:q} --data-root {params.root:q}"
@@ -247,9 +251,9 @@ rule train:
         code=lambda wildcards: fingerprint.of_training(resolved(wildcards)),
         data=lambda wildcards, input: os.path.dirname(input.data),
         out=lambda wildcards, output: os.path.dirname(output.weights),
-        device=config["device"],
-        progress=lambda wildcards: (
-            "bar" if 2 * threads_of(wildcards) > workflow.cores else "lines"
+        device=unrecorded(config["device"]),
+        progress=lambda wildcards, threads: (
+            "bar" if 2 * threads > workflow.cores else "lines"
         ),
     shell:
         f"python -m shared.train {RUN} --seed {{wildcards.seed}}{PRECISION} --data {{params.data}} --out {{params.out}}"
@@ -288,8 +292,8 @@ rule evaluate:
         evaluators=lambda wildcards, input: os.path.dirname(
             os.path.dirname(os.path.dirname(input.weights))
         ),
-        root=config["data_root"],
-        device=config["device"],
+        root=unrecorded(config["data_root"]),
+        device=unrecorded(config["device"]),
     shell:
         f"python -m shared.evaluate {RUN} --seed {{wildcards.seed}}{PRECISION} --data {{params.data}} --run {{params.run}}"
         " --evaluators {params.evaluators} --data-root {params.root:q} --device {params.device} > {log} 2>&1"

@@ -7,6 +7,7 @@ the source. The result is plain data that names what is computed, and its sha256
 import argparse
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ SCALABLE = {
     "evaluation.features", "evaluation.variance_samples", "evaluation.variance_captions",
     "arguments.warmup_epochs", "arguments.warmup_core", "arguments.warmup_private",
 }  # fmt: skip
+# What each part of an experiments.yaml must have.
+_EXPERIMENT_KEYS = ("data", "modalities", "training", "seeds", "evaluation", "models")
+_TARGET_KEYS = {"tables": ("experiment", "runs", "needs"), "figures": ("experiment", "runs")}
 # What `--config` may override for every run.
 OVERRIDES = {"precision": ("float32", "bfloat16")}
 
@@ -36,23 +40,41 @@ def load(paper: str) -> dict[str, Any]:
     """The paper's experiments.yaml, checked for the shape that `resolve` relies on. InputError: it is wrong."""
     path = PAPERS / paper / "experiments.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; papers with experiments: {', '.join(papers())}") from None
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    for key in ("paper", "experiments"):
-        if not isinstance(content, dict) or key not in content:
-            raise InputError(f"{path}: the key `{key}` is missing; add it")
-    for kind in ("tables", "figures"):
+    _require(content, ("paper", "experiments"), f"{path}")
+    for name, experiment in content["experiments"].items():
+        where = f"{path}: {name}"
+        _require(experiment, _EXPERIMENT_KEYS, where)
+        for model, entry in experiment["models"].items():
+            _require(entry, ("builder",), f"{where}.{model}")
+        for evaluator, entry in experiment.get("evaluators", {}).items():
+            _require(entry, ("builder", "scales"), f"{where}.{evaluator}")
+    for kind, keys in _TARGET_KEYS.items():
         for target, entry in content.get(kind, {}).items():
-            experiment = content["experiments"].get(entry.get("experiment"))
+            _require(entry, keys, f"{path}: {kind}.{target}")
+            experiment = content["experiments"].get(entry["experiment"])
             if experiment is None:
                 raise InputError(f"{path}: {kind}.{target}.experiment names no experiment of this file")
             for run in entry["runs"]:
                 if run not in experiment["models"]:
                     raise InputError(f"{path}: {kind}.{target}.runs: no model `{run}` in the experiment")
     return content
+
+
+@cache
+def _parsed(text: str) -> Any:
+    """The YAML of a text. A workflow resolves many runs of few files, and parsing them again would dominate."""
+    return yaml.safe_load(text)
+
+
+def _require(node: Any, keys: tuple[str, ...], where: str) -> None:
+    for key in keys:
+        if not isinstance(node, dict) or key not in node:
+            raise InputError(f"{where}: the key `{key}` is missing; add it")
 
 
 def _leaf(node: Any) -> bool:

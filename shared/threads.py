@@ -1,5 +1,6 @@
 """How many threads a process uses: what its specification says, never more than the machine has."""
 
+import math
 import os
 
 
@@ -8,6 +9,15 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def share_of(threads: int, cores: int) -> int:
+    """How many of a scheduler's `cores` a job of so many threads has to claim.
+
+    Where the scheduler believes in more cores than the machine has (`--cores 8` on two), a job claims as large a share
+    of them as its threads take of the real ones. All jobs together then never have more threads than there are cores.
+    """
+    return max(threads, math.ceil(threads * cores / available_cores()))
 
 
 def limit_threads(threads: int) -> int:

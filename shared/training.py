@@ -59,6 +59,7 @@ class Training:
             "spec": sha256(training_part(spec)),
             "code": fingerprint.of_training(spec),
             "data": data_sha256,
+            "device": device.type,
         }
         self.model: Trainable = build(spec).to(device)
         if self.settings["optimiser"] != "adam":
@@ -104,6 +105,16 @@ class Training:
         self.position = Position(**state["position"])
         return f"resuming at epoch {self.position.epoch + 1}, step {self.position.step + 1}"
 
+    def keep(self, checkpoint: Path) -> None:
+        """Renew the checkpoint. DivergedError: a step left weights that are not finite; the old one is kept."""
+        if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
+            position = self.position
+            raise DivergedError(
+                f"{self.name}: weights are not finite after epoch {position.epoch + 1}, step {position.step}; "
+                "the last good checkpoint is kept; lower the learning rate or change the seed"
+            )
+        save(checkpoint, self.state())
+
     def step(self, batch: dict[str, Tensor]) -> Loss:
         """One optimiser step. DivergedError: the loss is not finite; the weights are left as they were."""
         bfloat16 = self.settings["precision"] == "bfloat16"
@@ -111,8 +122,9 @@ class Training:
             loss = self.model.loss(batch, self.position.epoch, self.settings["samples"], self.noise)
         if not math.isfinite(loss.total.item()):
             raise DivergedError(
-                f"{self.name}: the loss is {loss.total.item()} at epoch {self.position.epoch + 1}, step "
-                f"{self.position.step + 1}; the last good checkpoint is kept; lower the learning rate or change the seed"
+                f"{self.name}: the loss is {loss.total.item()} at epoch {self.position.epoch + 1}, "
+                f"step {self.position.step + 1}; the last good checkpoint is kept; lower the learning rate or "
+                "change the seed"
             )
         self.optimiser.zero_grad(set_to_none=True)
         loss.total.backward()
@@ -138,7 +150,7 @@ class Training:
                     position.seconds = before + time.monotonic() - started
                     progress.step(position.epoch, position.step, loss.total.item(), len(index))
                     if requests or time.monotonic() - saved > CHECKPOINT_SECONDS:
-                        save(checkpoint, self.state())
+                        self.keep(checkpoint)
                         saved = time.monotonic()
                     if requests:
                         raise Interrupted(128 + requests[0])
@@ -146,7 +158,7 @@ class Training:
                 position.history.append({"epoch": position.epoch + 1, **means})
                 progress.epoch(position.epoch, means)
                 position.epoch, position.step, position.sums = position.epoch + 1, 0, {}
-        save(checkpoint, self.state())
+        self.keep(checkpoint)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ Every encoder ends in 2 D outputs, mean and raw scale of a normal distribution (
 decoders end in logits, since the sigmoid that the tables print is part of the Bernoulli likelihood.
 """
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from papers.hmvae.model import HMVAE, MDVAE, ModalityHierarchy, UniformDropoutMHVAE
@@ -26,7 +28,7 @@ def likelihoods() -> dict[str, nn.Module]:
 def dense(*sizes: int, activation: type[nn.Module] = nn.LeakyReLU, last: bool = False) -> nn.Sequential:
     """Dense layers with an activation between them, and after the last one too if `last`."""
     layers: list[nn.Module] = []
-    for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         layers.append(nn.Linear(inputs, outputs))
         if last or i < len(sizes) - 2:
             layers.append(activation())
@@ -245,7 +247,7 @@ def shallow_image_hierarchy(latent_dim: int, channels: int) -> ModalityHierarchy
 
 
 class Bottleneck(nn.Module):
-    """Three convolutions, 1x1, 3x3, 1x1, with a quarter of the width inside, around a residual connection.
+    """Three convolutions, 1x1, 3x3, 1x1, with half of the width inside, around a residual connection.
 
     Without the connection a dozen such blocks in a row would pass on hardly any signal at initialisation. The input
     is added where it has the width of the output.
@@ -253,7 +255,7 @@ class Bottleneck(nn.Module):
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
-        inside = width // 4
+        inside = width // 2
         self.residual = inputs == width
         self.layers = nn.Sequential(
             nn.Conv2d(inputs, inside, 1),
@@ -268,8 +270,9 @@ class Bottleneck(nn.Module):
 
 
 def deep_image_hierarchy(latent_dim: int, channels: int) -> ModalityHierarchy:
-    """L(1) = 5: latent variables of `channels` x 32², 16², 8² and 4² under g, and one width for all maps around them."""
-    width, levels, top, vector = 128, 4, 4, 512
+    """L(1) = 5: latent variables of `channels` x 32², 16², 8², 4² under g, and one width for all maps around them."""
+    width, levels, top = 64, 4, 4
+    vector = width * top**2  # the highest map, 4x4, as a vector
 
     def bottom_up(level: int) -> nn.Sequential:
         down = nn.AvgPool2d(2) if level > 1 else nn.Conv2d(3, width, 4, 2, 1)
@@ -279,16 +282,13 @@ def deep_image_hierarchy(latent_dim: int, channels: int) -> ModalityHierarchy:
         if level < levels:
             up = [nn.Conv2d(channels, width, 1), nn.UpsamplingNearest2d(scale_factor=2)]
         else:
-            size = width * top**2
-            up = [dense(latent_dim, vector, size, activation=nn.GELU), nn.Unflatten(1, (width, top, top))]
+            up = [dense(latent_dim, vector, vector, activation=nn.GELU), nn.Unflatten(1, (width, top, top))]
         return nn.Sequential(*up, Bottleneck(width, width))
 
     each_level = range(1, levels + 1)
     return ModalityHierarchy(
         bottom_up=[bottom_up(level) for level in each_level],
-        expert=nn.Sequential(
-            nn.GELU(), nn.Flatten(), dense(width * top**2, vector, 2 * latent_dim, activation=nn.GELU)
-        ),
+        expert=nn.Sequential(nn.GELU(), nn.Flatten(), dense(vector, vector, 2 * latent_dim, activation=nn.GELU)),
         top_down=[top_down(level) for level in each_level],
         priors=[nn.Conv2d(width, 2 * channels, 1) for _ in each_level],
         merges=[Bottleneck(2 * width, width) for _ in each_level],
