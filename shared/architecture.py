@@ -27,7 +27,7 @@ def main() -> None:
     record = {name: spec[name] for name in ("paper", "experiment", "model", "scale")} | {
         "fingerprint": fingerprint.of_training(spec),
         "latent_variables": model.latent_variables,
-        "parameters": sum(by_module.values()),
+        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "parameters_by_module": by_module,
     }
     write_json(arguments.out, record)

@@ -20,11 +20,13 @@ def check(config: dict[str, Any]) -> None:
     unknown = [key for key in config if key not in schema["properties"]]
     if unknown:
         raise InputError(f"config key `{unknown[0]}` is unknown; known keys: {known}")
+    missing = [key for key in schema["required"] if key not in config]
+    if missing:
+        raise InputError(f"config key `{missing[0]}` is missing; add it to config/config.yaml")
     for error in Draft202012Validator(schema).iter_errors(config):
-        key = error.path[0] if error.path else error.message
+        key = error.path[0]
         rule = error.schema.get("enum") or {k: v for k, v in error.schema.items() if k != "description"}
-        value = config.get(key, "missing")
-        raise InputError(f"config key `{key}`: {value!r} is not possible; allowed: {json.dumps(rule)}")
+        raise InputError(f"config key `{key}`: {config[key]!r} is not possible; allowed: {json.dumps(rule)}")
 
 
 def use_this_python() -> None:

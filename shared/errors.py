@@ -18,6 +18,10 @@ _OS_ADVICE = {
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
     errno.EROFS: "the file system is read-only; choose a folder that can be written",
     errno.EACCES: "permission denied; make the file or folder accessible, or choose another",
+    errno.EPERM: "the system does not allow it; make the file or folder accessible, or choose another",
+    errno.EEXIST: "something of that name is in the way; remove it or choose another path",
+    errno.ENOTDIR: "a part of this path is a file, not a folder; remove that file or choose another path",
+    errno.EISDIR: "this is a folder, where a file belongs; remove it or choose another path",
 }
 
 

@@ -37,14 +37,24 @@ def _parsed(module: str) -> tuple[str, tuple[str, ...]]:
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.ImportFrom):
+            source = _source(node, module, path)
+            names = [source, *(f"{source}.{alias.name}" for alias in node.names)]
         imported.update(n for n in names if n.split(".")[0] in PACKAGES and _path(n) is not None)
         body = getattr(node, "body", None)
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         if documented and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
             node.body = body[1:]
     return ast.dump(tree), tuple(sorted(imported))
+
+
+def _source(node: ast.ImportFrom, module: str, path: Path) -> str:
+    """The module that `from ... import` names, relative imports resolved."""
+    if node.level == 0:
+        return node.module or ""
+    parts = module.split(".")
+    package = parts[: len(parts) - node.level + (path.name == "__init__.py")]
+    return ".".join([*package, node.module] if node.module else package)
 
 
 def closure(modules: list[str]) -> list[str]:

@@ -181,12 +181,22 @@ class Numbers:
         self.rng = np.random.default_rng(seed)
 
     def map(self, inputs: int, outputs: int) -> Map:
-        return Map(self.rng.normal(size=(outputs, inputs)) / np.sqrt(inputs), 0.5 * self.rng.normal(size=outputs))
+        weight = self.rng.normal(scale=0.7 / np.sqrt(inputs), size=(outputs, inputs))
+        return Map(weight, self.rng.normal(scale=0.3, size=outputs))
 
     def head(self, inputs: int, outputs: int) -> Head:
-        """Scales near one. As a posterior it is no narrower than the true one, so importance weights stay finite."""
         network = self.map(inputs, outputs)
-        return Head(0.8 * network.weight, network.bias, self.rng.uniform(0.9, 1.2, size=outputs))
+        return Head(network.weight, network.bias, self.rng.uniform(0.9, 1.1, size=outputs))
+
+    def likelihood(self, inputs: int, outputs: int) -> Head:
+        """Wider, so that the true posteriors are not far from the prior."""
+        head = self.head(inputs, outputs)
+        return Head(head.weight, head.bias, 1.5 * head.scale)
+
+    def posterior(self, inputs: int, outputs: int) -> Head:
+        """Weaker and wider than what it approximates, so that importance weights have a small variance."""
+        head = self.head(inputs, outputs)
+        return Head(0.5 * head.weight, head.bias, 1.3 * head.scale)
 
 
 def identity(size: int) -> Map:
@@ -332,12 +342,12 @@ def hmvae(depths: Mapping[str, int], seed: int = 0, warmup: int = 0) -> Toy:
         levels = range(1, depth)
         hierarchies[m] = Hierarchy(
             bottom_up=[numbers.map(X if i == 1 else H, H) for i in levels],
-            expert=numbers.head(H, G),
+            expert=numbers.posterior(H, G),
             top_down=[numbers.map(G if i == depth - 1 else Z, H) for i in levels],
             priors=[numbers.head(H, Z) for _ in levels],
             merges=[numbers.map(2 * H, H) for _ in levels],
-            posteriors=[numbers.head(H, Z) for _ in levels],
-            decoder=numbers.head(Z, X),
+            posteriors=[numbers.posterior(H, Z) for _ in levels],
+            decoder=numbers.likelihood(Z, X),
         )
     return _hmvae(hierarchies, numbers, G, warmup)
 
@@ -375,7 +385,8 @@ def mdvae(modalities: Sequence[str] = ("a", "b"), seed: int = 0, warmup: int = 0
     numbers, p = Numbers(seed), _shared()
     of_g, of_z, decoders = {}, {}, {}
     for m in modalities:
-        of_g[m], of_z[m], decoders[m] = numbers.head(X, G), numbers.head(X, Z), numbers.head(G + Z, X)
+        of_g[m], of_z[m] = numbers.posterior(X, G), numbers.posterior(X, Z)
+        decoders[m] = numbers.likelihood(G + Z, X)
         p.add(f"z_{m}_1", np.zeros(Z), np.ones(Z))
         from_g, from_z = np.split(decoders[m].weight, [G], axis=1)
         p.add(m, decoders[m].bias, decoders[m].scale, g=from_g, **{f"z_{m}_1": from_z})
@@ -405,11 +416,11 @@ def mhvae(
     numbers, p = Numbers(seed), _shared()
     lower, heads, upper_decoders, decoders = {}, {}, {}, {}
     for m in modalities:
-        lower[m], heads[m] = numbers.map(X, H), numbers.head(H, Z)
-        upper_decoders[m], decoders[m] = numbers.head(G, Z), numbers.head(Z, X)
+        lower[m], heads[m] = numbers.map(X, H), numbers.posterior(H, Z)
+        upper_decoders[m], decoders[m] = numbers.head(G, Z), numbers.likelihood(Z, X)
         p.add(f"z_{m}_1", upper_decoders[m].bias, upper_decoders[m].scale, g=upper_decoders[m].weight)
         p.add(m, decoders[m].bias, decoders[m].scale, **{f"z_{m}_1": decoders[m].weight})
-    upper = numbers.head(H * len(modalities), G)
+    upper = numbers.posterior(H * len(modalities), G)
 
     def components(given: Values) -> list[LinearGaussian]:
         h = {m: lower[m](given[m]) if m in given else np.zeros(H) for m in modalities}
@@ -433,6 +444,14 @@ def mhvae(
         warmup_private=private,
     )
     return Toy(model, p, components, _point(p, modalities, numbers))
+
+
+def mhvae_bound(toy: Toy, *kept: str) -> Bound:
+    """The ELBO of all modalities when only the kept ones inform g, while each z_m still sees its own modality."""
+    (q,), (masked,) = toy.components(toy.x), toy.components(toy.only(*kept))
+    here = np.ix_(q.where["g"], q.where["g"])  # no other variable of the posterior depends on g
+    q.mean[q.where["g"]], q.cov[here] = masked.mean[masked.where["g"]], masked.cov[here]
+    return bound(toy.p, [q], toy.x)
 
 
 def _flat(
@@ -471,13 +490,24 @@ def _product(experts: list[Head], x: list[np.ndarray]) -> list[LinearGaussian]:
 
 def mmvae(modalities: Sequence[str] = ("a", "b"), seed: int = 0, warmup: int = 0) -> Toy:
     numbers = Numbers(seed)
-    encoders, decoders = ({m: numbers.head(*sizes) for m in modalities} for sizes in ((X, G), (G, X)))
+    encoders = {m: numbers.posterior(X, G) for m in modalities}
+    decoders = {m: numbers.likelihood(G, X) for m in modalities}
     return _flat(MMVAE, _mixture, encoders, decoders, numbers, warmup)
+
+
+def exact_mmvae(modalities: Sequence[str] = ("a", "b"), seed: int = 0) -> Toy:
+    """Scalar g and the true q(g | x_m): exact for one given modality."""
+    numbers, p = Numbers(seed), _shared(1)
+    decoders = {m: numbers.likelihood(1, X) for m in modalities}
+    for m, decoder in decoders.items():
+        p.add(m, decoder.bias, decoder.scale, g=decoder.weight)
+    return _flat(MMVAE, _mixture, {m: _conditional(p, "g", [m]) for m in modalities}, decoders, numbers, 0)
 
 
 def mvae(modalities: Sequence[str] = ("a", "b"), seed: int = 0, warmup: int = 0) -> Toy:
     numbers = Numbers(seed)
-    encoders, decoders = ({m: numbers.head(*sizes) for m in modalities} for sizes in ((X, G), (G, X)))
+    encoders = {m: numbers.posterior(X, G) for m in modalities}
+    decoders = {m: numbers.likelihood(G, X) for m in modalities}
     return _flat(MVAE, _product, encoders, decoders, numbers, warmup)
 
 

@@ -19,7 +19,7 @@ from shared.metrics.precision_recall import precision_recall
 from shared.metrics.variance import ConditionalVariance
 
 # Images generated at a time. Part of the protocol: noise is drawn chunk by chunk.
-CHUNK = 400
+CHUNK = 100
 
 PROTOCOL = (
     "test split; one sample per condition; FID with {fid}; precision and recall with {neighbours} nearest neighbours "
@@ -98,7 +98,8 @@ class Conditional:
             batch = self.test.batch(slice(first, min(first + size, points)))
             given = {self.condition: batch[self.condition]}
             with torch.inference_mode():
-                yield self.model.generate(given, [self.target], samples, generator, self.means)[self.target]
+                generated = self.model.generate(given, [self.target], samples, generator, self.means)
+            yield generated[self.target]
 
 
 class RealImages:

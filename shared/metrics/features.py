@@ -1,6 +1,5 @@
 """Networks that turn images into the features that metrics compare."""
 
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from shared.data import ledger
 from shared.errors import InputError
-from shared.files import sha256_of
 from shared.metrics.classifier import ImageClassifier
 
 
@@ -68,7 +67,7 @@ class InceptionFeatures(FeatureExtractor):
     def __init__(self, weights_path: str | Path, device: torch.device | str = "cpu", batch: int = 16) -> None:
         from pytorch_fid import inception  # a second of imports that runs without Inception are spared
 
-        weights = load_weights(weights_path, self.url)
+        weights = load_weights(weights_path, self.ledger_key)
         # pytorch-fid takes no weights, it downloads them. Its loader alone is replaced, so that the
         # architecture (TensorFlow's pooling, not torchvision's) stays pytorch-fid's own.
         with mock.patch.object(inception, "load_state_dict_from_url", return_value=weights):
@@ -88,13 +87,13 @@ class ResNet101Features(FeatureExtractor):
 
     name = "ResNet-101 features"
     dimension = 2048
-    url = "https://download.pytorch.org/models/resnet101-63fe2227.pth"
+    ledger_key = "resnet101"
 
     def __init__(self, weights_path: str | Path, device: torch.device | str = "cpu", batch: int = 16) -> None:
         from torchvision.models import resnet101  # as in InceptionFeatures
 
         network = resnet101()
-        network.load_state_dict(load_weights(weights_path, self.url))
+        network.load_state_dict(load_weights(weights_path, self.ledger_key))
         network.fc = nn.Identity()
         super().__init__(network, device, batch)
         self._mean = torch.tensor([0.485, 0.456, 0.406], device=device).view(3, 1, 1)  # of ImageNet's pixels
@@ -130,7 +129,7 @@ class Extractors:
     def pretrained(cls, data_root: str | Path, device: torch.device | str) -> "Extractors":
         """Inception for the Fréchet distance, ResNet-101 for the rest (HMVAE Sec. 4.3). InputError: no weights."""
         kinds = (InceptionFeatures, ResNet101Features)
-        return cls(*(kind(pretrained_path(data_root, kind.url), device) for kind in kinds))
+        return cls(*(kind(ledger.require(data_root, "pretrained", kind.ledger_key), device) for kind in kinds))
 
     @classmethod
     def of_classifier(cls, classifier: ImageClassifier, device: torch.device | str) -> "Extractors":
@@ -139,37 +138,14 @@ class Extractors:
         return cls(features, features)
 
 
-def pretrained_path(data_root: str | Path, url: str) -> Path:
-    """Where the published weights of an extractor are looked for."""
-    return Path(data_root) / "pretrained" / url.rsplit("/", 1)[-1]
+def load_weights(path: str | Path, key: str) -> dict[str, Any]:
+    """State dictionary in a published weights file, the one that the ledger's group `pretrained` lists as `key`.
 
-
-def load_weights(path: str | Path, url: str) -> dict[str, Any]:
-    """State dictionary in a published weights file that was fetched by hand from `url`.
-
-    InputError: the file is missing, or its contents are not what its name says (see `verify_weights`).
+    InputError: the file is missing, or is not the published one.
     """
-    path = Path(path)
+    path, entry = Path(path), ledger.entry("pretrained", key)
     if not path.is_file():
-        raise InputError(
-            f"{path}: pretrained weights are missing; download {url} and put the file there, or run with "
-            "scale=reduced, which needs none"
-        )
-    verify_weights(path)
+        raise InputError(f"{path}: pretrained weights are missing; download {entry.url}, or use scale=reduced")
+    if not entry.checksum.matches(path):
+        raise InputError(f"{path}: its sha256 does not begin with {entry.checksum.digest}; download {entry.url} again")
     return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def verify_weights(path: Path) -> None:
-    """InputError unless the SHA-256 of a file begins with the 8 digits at the end of its name.
-
-    This is how PyTorch's published weights are named: `<network>-<digits>.pth`.
-    """
-    digits = re.search(r"-([0-9a-f]{8})$", path.stem)
-    if digits is None:
-        raise InputError(f"{path}: the name carries no checksum; keep the published name, <network>-<8 digits>.pth")
-    found = sha256_of(path)[:8]
-    if found != digits[1]:
-        raise InputError(
-            f"{path}: the checksum begins with {found}, not {digits[1]}; the file is damaged or another one, "
-            "download it again"
-        )

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 from unittest import mock
 
@@ -8,24 +9,24 @@ from pytorch_fid import inception
 from torch import nn
 from torchvision.transforms import v2
 
+from shared.data import ledger
 from shared.errors import InputError
 from shared.files import sha256_of
 from shared.metrics.classifier import ImageClassifier
 from shared.metrics.features import (
     ClassifierFeatures,
+    Extractors,
     InceptionFeatures,
     ResNet101Features,
     load_weights,
-    pretrained_path,
-    verify_weights,
 )
 
 
-def save_as_published(network: nn.Module, folder: Path) -> Path:
-    """Weights in a file that is named by its own checksum."""
-    unnamed = folder / "weights.pth"
-    torch.save(network.state_dict(), unnamed)
-    return unnamed.rename(folder / f"network-{sha256_of(unnamed)[:8]}.pth")
+def saved(network: nn.Module, folder: Path) -> Path:
+    """Random weights in a file; the published ones, whose checksum the ledger knows, are not at hand."""
+    path = folder / f"{type(network).__name__}.pth"
+    torch.save(network.state_dict(), path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +48,12 @@ def networks() -> dict[str, nn.Module]:
 def extractors(networks, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretrained")
     torch.manual_seed(1)
-    return {
-        "inception": InceptionFeatures(save_as_published(networks["inception"], folder), batch=2),
-        "resnet101": ResNet101Features(save_as_published(networks["resnet101"], folder), batch=2),
-        "classifier": ClassifierFeatures(ImageClassifier(classes=5, width=8, feature_dim=16), batch=2),
-    }
+    with mock.patch.object(ledger.Checksum, "matches", return_value=True):
+        return {
+            "inception": InceptionFeatures(saved(networks["inception"], folder), batch=2),
+            "resnet101": ResNet101Features(saved(networks["resnet101"], folder), batch=2),
+            "classifier": ClassifierFeatures(ImageClassifier(classes=5, width=8, feature_dim=16), batch=2),
+        }
 
 
 def pooled(network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
@@ -113,38 +115,42 @@ def test_resnet_preprocessing_is_torchvisions(networks, extractors, images):
 
 
 def test_addresses_are_those_of_the_libraries():
-    assert InceptionFeatures.url == inception.FID_WEIGHTS_URL
-    assert torchvision.models.ResNet101_Weights.IMAGENET1K_V1.url == ResNet101Features.url
+    weights = torchvision.models.ResNet101_Weights.IMAGENET1K_V1
+    assert ledger.entry("pretrained", InceptionFeatures.ledger_key).url == inception.FID_WEIGHTS_URL
+    assert ledger.entry("pretrained", ResNet101Features.ledger_key).url == weights.url
 
 
-@pytest.mark.parametrize("extractor", [InceptionFeatures, ResNet101Features])
-def test_missing_weights(extractor, tmp_path):
-    path = pretrained_path(tmp_path, extractor.url)
-    assert path.parent == tmp_path / "pretrained"
+def test_missing_weights_name_the_file_and_the_command(tmp_path):
     with pytest.raises(InputError) as error:
-        extractor(path)
-    for part in (str(path), extractor.url, "scale=reduced"):
+        Extractors.pretrained(tmp_path, "cpu")
+    for part in (str(tmp_path / "pretrained" / "pt_inception"), "shared.data.download --dataset pretrained"):
         assert part in str(error.value)
 
 
-def test_damaged_weights(tmp_path):
+@pytest.mark.parametrize("extractor", [InceptionFeatures, ResNet101Features])
+def test_a_missing_file_is_named_with_its_address(extractor, tmp_path):
+    path = tmp_path / "weights.pth"
+    with pytest.raises(InputError) as error:
+        extractor(path)
+    for part in (str(path), ledger.entry("pretrained", extractor.ledger_key).url, "scale=reduced"):
+        assert part in str(error.value)
+
+
+def test_damaged_weights_are_refused_before_they_are_read(tmp_path):
     path = tmp_path / "resnet101-63fe2227.pth"
     path.write_bytes(b"half a file")
-    with pytest.raises(InputError, match="not 63fe2227; the file is damaged"):
-        load_weights(path, ResNet101Features.url)
+    with pytest.raises(InputError, match="does not begin with 63fe2227"):
+        load_weights(path, "resnet101")
 
 
-def test_weights_without_a_checksum(tmp_path):
-    path = tmp_path / "resnet101.pth"
-    path.touch()
-    with pytest.raises(InputError, match="keep the published name"):
-        verify_weights(path)
-
-
-def test_checksum_is_that_of_the_contents(tmp_path):
-    path = tmp_path / "empty-e3b0c442.pth"  # SHA-256 of nothing
-    path.touch()
-    verify_weights(path)
+def test_weights_are_accepted_by_the_checksum_of_their_contents(tmp_path):
+    path = tmp_path / "any-name.pth"
+    torch.save({"weight": torch.ones(2)}, path)
+    published = dataclasses.replace(
+        ledger.entry("pretrained", "resnet101"), checksum=ledger.Checksum("sha256", sha256_of(path)[:8])
+    )
+    with mock.patch.object(ledger, "entry", return_value=published):
+        assert torch.equal(load_weights(path, "resnet101")["weight"], torch.ones(2))
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, float("nan")])

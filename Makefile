@@ -1,0 +1,48 @@
+# What a newcomer needs: Python >= 3.11 and make. `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+TABLE := table2_oxford_flower
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench lock clean clean-all
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/installed ## Make .venv with the locked versions of all libraries.
+
+# The stamp holds the lock file's name only: a changed lock file is newer and installs again.
+$(VENV)/installed: envs/lock.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python >= 3.11 is needed, $(PYTHON) is older; run make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/lock.txt
+	@touch $@
+
+demo: install ## Table 2 of the HMVAE paper on data made by the package, in minutes, printed in the terminal.
+	snakemake results/$(TABLE).tex --cores all --config scale=demo
+	@python -m shared.render --paper hmvae --table $(TABLE) --csv results/$(TABLE).csv --print
+
+test: install ## The whole test suite.
+	python -m pytest
+
+lint: install ## Style of the code and of the workflow.
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile
+	snakemake --lint
+
+bench: install ## Speed and memory of every model, as a table and as JSON lines.
+	python -m benchmarks.bench
+
+lock: ## Resolve envs/requirements.in to envs/lock.txt again (needs uv).
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--quiet envs/requirements.in -o envs/lock.txt
+
+clean: ## Remove what the workflow made for tables and figures; runs and data stay.
+	rm -rf results figures logs
+
+clean-all: clean ## Remove everything that can be made again, trained models too.
+	rm -rf runs .snakemake .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,159 @@
+"""Speed and memory of every model of every experiment: `python -m benchmarks.bench` (or `make bench`).
+
+Each model is measured in a process of its own, so that peak memory is its own. A training step is forward, backward
+and optimiser on data in memory, through the same code as a run (shared.training). The peak is what this machine's
+float32 matrix multiplication reaches on 2048 x 2048 matrices with as many threads, in the same process; FLOPs are
+counted by torch. Prints a table, then one JSON line per model.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+from shared import spec as specification
+from shared.errors import InputError, run_cli
+from shared.threads import available_cores, limit_threads
+
+STEPS_BEFORE = 2  # not timed: memory is claimed and kernels are chosen
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--threads", type=int, default=available_cores())
+    parser.add_argument("--seconds", type=float, default=6.0, help="of training and of generation, per model")
+    parser.add_argument("--scale", choices=specification.SCALES, default="reduced", help="whose samples per data point")
+    parser.add_argument("--precision", choices=specification.OVERRIDES["precision"], default="float32")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--only", help="PAPER/EXPERIMENT/MODEL, measured in this process")
+    arguments = parser.parse_args()
+    if arguments.only:
+        print(json.dumps(measure(arguments)))
+        return
+    rows = []
+    for paper in specification.papers():
+        for experiment, entry in specification.load(paper)["experiments"].items():
+            for model in entry["models"]:
+                name = f"{paper}/{experiment}/{model}"
+                command = [sys.executable, "-m", "benchmarks.bench", *sys.argv[1:], "--only", name]
+                done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+                if done.returncode:
+                    raise InputError(f"{name}: the benchmark failed, see above")
+                rows.append(json.loads(done.stdout))
+    print_table(rows)
+    for row in rows:
+        print(json.dumps(row))
+
+
+def measure(arguments: argparse.Namespace) -> dict:
+    """One model: training, generation and memory."""
+    threads = limit_threads(arguments.threads)
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from shared.arrays import Split
+    from shared.devices import choose_device, describe_device, prepare_torch
+    from shared.provenance import cpu_model, peak_memory_mb
+    from shared.training import Training
+
+    prepare_torch(threads)
+    device = choose_device(arguments.device)
+    paper, experiment, model = arguments.only.split("/")
+    spec = specification.resolve(paper, experiment, model, arguments.scale, 0, {"precision": arguments.precision})
+    data = random_data(spec, device)
+    run = Training(spec, Split(data), "random", device)
+    run.model.train()
+    run.position.epoch = spec["training"]["epochs"] - 1  # past every warm-up
+    batch = run.data.batch(torch.arange(len(run.data), device=device))
+
+    def synchronise() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def rate(action) -> float:
+        """Calls per second."""
+        for _ in range(STEPS_BEFORE):
+            action()
+        synchronise()
+        started, calls = time.perf_counter(), 0
+        while time.perf_counter() - started < arguments.seconds:
+            action()
+            synchronise()
+            calls += 1
+        return calls / (time.perf_counter() - started)
+
+    with FlopCounterMode(display=False) as counter:
+        run.step(batch)
+    flops = counter.get_total_flops()
+    steps = rate(lambda: run.step(batch))
+
+    run.model.eval()
+    generator = torch.Generator(device).manual_seed(0)
+    source, target = "caption", "image"
+
+    def generate() -> None:
+        with torch.inference_mode():
+            run.model.generate({source: batch[source]}, [target], 1, generator)
+
+    generations = rate(generate)
+    memory = torch.cuda.max_memory_allocated() // 2**20 if device.type == "cuda" else peak_memory_mb()
+    matrix = torch.randn(2048, 2048, device=device)
+    peak = rate(lambda: matrix @ matrix) * 2 * 2048**3
+    points = len(run.data)
+    return {
+        "model": arguments.only,
+        "training_samples_per_s": round(steps * points, 1),
+        "mflop_per_sample": round(flops / points / 1e6, 1),
+        "gflops": round(steps * flops / 1e9, 1),
+        "peak_gflops": round(peak / 1e9, 1),
+        "fraction_of_peak": round(steps * flops / peak, 3),
+        "generated_images_per_s": round(generations * points, 1),
+        "peak_memory_mb": memory,
+        "batch": points,
+        "samples": spec["training"]["samples"],
+        "precision": arguments.precision,
+        "threads": threads,
+        "device": describe_device(device),
+        "cpu": cpu_model(),
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def random_data(spec: dict, device) -> dict:
+    """One batch of noise in the shapes of the experiment's data."""
+    import torch
+
+    points, side, width = spec["training"]["batch_size"], spec["data"]["image_size"], spec["data"]["caption_dim"]
+    generator = torch.Generator().manual_seed(0)
+    data = {
+        "image": torch.randint(0, 256, (points, 3, side, side), generator=generator, dtype=torch.uint8),
+        "caption": torch.randn(points, width, generator=generator),
+        "labels": torch.zeros(points, dtype=torch.long),
+    }
+    return {name: tensor.to(device) for name, tensor in data.items()}
+
+
+def print_table(rows: list[dict]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{rows[0]['threads']} threads, {rows[0]['precision']}, {rows[0]['device']}, {rows[0]['cpu']}")
+    columns = {
+        "model": "model",
+        "training_samples_per_s": "training samples/s",
+        "mflop_per_sample": "MFLOP/sample",
+        "fraction_of_peak": "fraction of peak",
+        "generated_images_per_s": "generated images/s",
+        "peak_memory_mb": "peak MB",
+    }
+    for i, title in enumerate(columns.values()):
+        table.add_column(title, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*(str(row[key]) for key in columns))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,99 @@
+"""MHVAE on linear-Gaussian versions whose bounds are known exactly, for different ways to drop modalities."""
+
+import pytest
+import torch
+
+from papers.mhvae.model import MHVAE
+from tests.linear_gaussian import (
+    assert_gradients_match_differences,
+    assert_mean,
+    generator,
+    losses,
+    mhvae,
+    mhvae_bound,
+)
+
+
+class KeepAll(MHVAE):
+    def dropout_masks(self, points):
+        return [torch.ones(points, len(self.modalities))]
+
+
+class Alternate(MHVAE):
+    """Even data points keep the first modality, odd ones the second."""
+
+    def dropout_masks(self, points):
+        return [torch.eye(2).repeat(points, 1)[:points]]
+
+
+class Both(KeepAll, Alternate):
+    def dropout_masks(self, points):
+        return [*KeepAll.dropout_masks(self, points), *Alternate.dropout_masks(self, points)]
+
+
+def test_loss_without_dropout_is_the_bound():
+    toy = mhvae(KeepAll, "abc", seed=1)
+    assert mhvae_bound(toy, "a", "b", "c") == toy.bound()
+    for samples in (1, 3):
+        assert_mean(losses(toy, samples=samples), -toy.bound().elbo, precision=0.1)
+
+
+def test_mask_may_differ_by_data_point():
+    toy = mhvae(Alternate, seed=2)
+    bounds = [mhvae_bound(toy, "a"), mhvae_bound(toy, "b")]
+    assert bounds[0].kl_shared != pytest.approx(bounds[1].kl_shared, rel=0.1)
+    assert_mean(losses(toy), -(bounds[0].elbo + bounds[1].elbo) / 2, precision=0.1)
+
+
+def test_masks_of_a_step_are_summed():
+    toy = mhvae(Both, seed=3)
+    alone = (mhvae_bound(toy, "a").elbo + mhvae_bound(toy, "b").elbo) / 2
+    assert_mean(losses(toy), -(mhvae_bound(toy, "a", "b").elbo + alone), precision=0.2)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "core", "private"),
+    [(0, 0.0, 0.0), (1, 0.1, 0.2), (5, 0.5, 1.0), (8, 0.8, 1.0), (10, 1.0, 1.0), (30, 1.0, 1.0)],
+)
+def test_each_kind_of_divergence_has_its_own_warm_up(epoch, core, private):
+    toy = mhvae(KeepAll, seed=4, core=10, private=5)
+    exact = toy.bound()
+    expected = core * exact.kl_shared + private * exact.kl_private - exact.reconstruction
+    assert_mean(losses(toy, epoch), expected, precision=0.1)
+
+
+def test_terms_are_those_of_the_natural_bound():
+    toy = mhvae(KeepAll, seed=5, core=10, private=5)
+    exact = toy.bound()
+    terms = toy.model.loss(toy.batch(20_000), 0, 1, generator()).terms
+    assert terms["kl_g"].item() == pytest.approx(exact.kl_shared)
+    assert (terms["kl_a_1"] + terms["kl_b_1"]).item() == pytest.approx(exact.kl_private, abs=0.05)
+    assert (terms["log_p_a"] + terms["log_p_b"]).item() == pytest.approx(exact.reconstruction, abs=0.1)
+    assert terms["elbo"].item() == pytest.approx(exact.elbo, abs=0.1)
+
+
+def test_masking_a_representation_is_the_same_as_missing_its_modality():
+    toy = mhvae(KeepAll, "abc", seed=6)
+    batch = {m: torch.randn(3, 3, generator=generator(), dtype=torch.float64) for m in "abc"}
+    mask = torch.tensor([[1, 0, 0], [0, 1, 1], [1, 1, 1]], dtype=torch.float64)
+    with torch.no_grad():
+        masked = toy.model.core_posterior(toy.model.hidden(batch), mask)
+        for row, names in enumerate(("a", "bc", "abc")):
+            missing = toy.model.posterior({m: batch[m][row : row + 1] for m in names})
+            torch.testing.assert_close(masked.mean[row : row + 1], missing.mean)
+            torch.testing.assert_close(masked.base_dist.scale[row : row + 1], missing.base_dist.scale)
+
+
+def test_private_posterior_sees_its_own_modality_only():
+    toy = mhvae(KeepAll, seed=7)
+    batch, other = toy.batch(2), toy.batch(2)
+    other["b"] = other["b"] + 1
+    (q_g, private), (other_g, other_private) = toy.model.encode(batch), toy.model.encode(other)
+    assert torch.equal(private["a"].mean, other_private["a"].mean)
+    assert not torch.equal(private["b"].mean, other_private["b"].mean)
+    assert not torch.equal(q_g.mean, other_g.mean)
+
+
+@pytest.mark.parametrize(("kind", "epoch"), [(KeepAll, 2), (Alternate, 9), (Both, 20)])
+def test_gradients(kind, epoch):
+    assert_gradients_match_differences(mhvae(kind, seed=8, core=10, private=5), epoch)

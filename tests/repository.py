@@ -1,0 +1,116 @@
+"""Repositories for tests: miniature ones, copies of this one, and command lines that run inside them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from shared.files import sha256_of, write_json
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("Snakefile", "config", "envs", "papers", "profiles", "pyproject.toml", "shared")
+
+EXPERIMENTS = """\
+paper: tiny
+experiments:
+  line:
+    data:
+      name: {value: points, source: "Sec. 1"}
+      source: {value: official, demo: drawn, source: "Sec. 1"}
+      seed: {value: null, demo: 0, source: "stand-in only"}
+    modalities: {x: x1}
+    training:
+      learning_rate: {value: 1.0e-2, source: "Sec. 2"}
+      batch_size: {value: 8, source: "Sec. 2"}
+      epochs: {value: 50, reduced: 20, demo: 6, source: "Sec. 2"}
+      samples: {value: 2, source: "Sec. 2"}
+      optimiser: {value: adam, source: "Sec. 2"}
+      precision: {value: float32, source: "assumption"}
+      threads: {value: 1, source: "ours"}
+    seeds: {value: 3, demo: 1, source: "Table 1"}
+    evaluation:
+      features: {value: pretrained, demo: classifier, source: "Sec. 3"}
+    models:
+      small:
+        builder: papers.tiny.model:model
+        arguments:
+          hidden: {value: 4, source: "Sec. 2"}
+      large:
+        builder: papers.tiny.model:model
+        arguments:
+          hidden: {value: 6, source: "Sec. 2"}
+        training:
+          learning_rate: {value: 2.0e-2, source: "Sec. 2"}
+    evaluators:
+      judge:
+        builder: papers.tiny.model:model
+        scales: [demo]
+        arguments:
+          hidden: {value: 2, source: "ours"}
+tables:
+  table1_line: {experiment: line, runs: [small, large], needs: metrics}
+figures:
+  fig1_line: {experiment: line, runs: [small]}
+"""
+
+
+def write_paper(root: Path, experiments: str = EXPERIMENTS, paper: str = "tiny") -> Path:
+    """papers/<paper>/experiments.yaml below `root`; returns its path."""
+    path = root / "papers" / paper / "experiments.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(experiments, encoding="utf-8")
+    return path
+
+
+def tiny_repository(root: Path) -> Path:
+    """A repository with one tiny paper, this package's `shared`, and 20 prepared points in `data`."""
+    write_paper(root)
+    (root / "shared").symlink_to(ROOT / "shared")
+    shutil.copy(ROOT / "pyproject.toml", root)
+    shutil.copy(ROOT / "tests" / "tiny.py", root / "papers" / "tiny" / "model.py")
+    for package in (root / "papers", root / "papers" / "tiny"):
+        (package / "__init__.py").touch()
+    write_points(root / "data")
+    return root
+
+
+def write_points(folder: Path, seed: int = 0) -> None:
+    """A data set of 20 points in 3 dimensions as `shared.prepare` would write it."""
+    folder.mkdir(exist_ok=True)
+    points = np.random.default_rng(seed).normal(size=(20, 3)).astype(np.float32)
+    np.savez(folder / "data.npz", x1_train=points, labels_train=np.arange(20) % 4)
+    write_json(folder / "data.json", {"description": "points", "sha256": sha256_of(folder / "data.npz")})
+
+
+def copy_of_this(root: Path) -> Path:
+    """What the workflow needs of this repository, without anything that it wrote."""
+    root.mkdir()
+    for name in PARTS:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__", "reproduced"))
+        else:
+            shutil.copy(source, root)
+    return root
+
+
+def environment(root: Path, **more: str) -> dict[str, str]:
+    """This interpreter's environment first, one thread, and nothing of the user's own settings."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE_")}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return inherited | {"PATH": path, "OMP_NUM_THREADS": "1", "XDG_CONFIG_HOME": f"{root}/.config"} | more
+
+
+def run(root: Path, *command: object, **more: str) -> subprocess.CompletedProcess[str]:
+    """A command in a repository; `more` are environment variables."""
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=root,
+        env=environment(root, **more),
+        capture_output=True,
+        text=True,
+        check=False,
+    )

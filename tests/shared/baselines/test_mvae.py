@@ -1,0 +1,69 @@
+"""MVAE on linear-Gaussian versions whose bounds and likelihoods are known exactly."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.linear_gaussian import (
+    assert_gradients_match_differences,
+    assert_mean,
+    exact_mvae,
+    generator,
+    log_weights,
+    losses,
+    mvae,
+)
+
+
+@pytest.mark.parametrize("modalities", ["ab", "abc"])
+def test_loss_is_the_sum_of_the_joint_and_the_single_bounds(modalities):
+    toy = mvae(modalities, seed=1)
+    bounds = [toy.bound(), *(toy.bound(m) for m in modalities)]
+    for samples in (1, 3):
+        assert_mean(losses(toy, samples=samples), -sum(b.elbo for b in bounds), precision=0.1)
+
+
+def test_warm_up_weighs_all_divergences():
+    toy = mvae(seed=2, warmup=20)
+    bounds = [toy.bound(), toy.bound("a"), toy.bound("b")]
+    for epoch, weight in ((0, 0.0), (10, 0.5), (20, 1.0), (60, 1.0)):
+        expected = sum(weight * b.kl_shared - b.reconstruction for b in bounds)
+        assert_mean(losses(toy, epoch), expected, precision=0.1)
+
+
+def test_terms_name_each_bound():
+    toy = mvae(seed=3)
+    terms = toy.model.loss(toy.batch(20_000), 0, 1, generator()).terms
+    for name, exact in {"joint": toy.bound(), "a": toy.bound("a"), "b": toy.bound("b")}.items():
+        assert terms[f"kl_g_{name}"].item() == pytest.approx(exact.kl_shared)
+        assert terms[f"elbo_{name}"].item() == pytest.approx(exact.elbo, abs=0.1)
+    assert terms["elbo"] == terms["elbo_joint"]
+    assert "log_p_b_a" not in terms  # the bound of a alone doesn't see b
+
+
+@pytest.mark.parametrize("names", ["a", "b", "c", "ab", "bc", "abc"])
+def test_true_likelihood_factors_as_experts_give_the_exact_likelihood(names):
+    """With q(g | x) the true posterior of any subset, every importance weight is p(x) and the ELBO is tight."""
+    toy = exact_mvae("abc")
+    likelihood = float(toy.p.log_prob(toy.only(*names)))
+    np.testing.assert_allclose(log_weights(toy, names, names, 3, 2).numpy(), likelihood)
+    assert toy.bound(*names).elbo == pytest.approx(likelihood)
+
+
+def test_loss_with_exact_posteriors_is_the_sum_of_the_likelihoods():
+    toy = exact_mvae()
+    likelihoods = [toy.p.log_prob(toy.only(*names)) for names in ("ab", "a", "b")]
+    assert_mean(losses(toy), -float(sum(likelihoods)), precision=0.1)
+
+
+def test_more_modalities_sharpen_the_posterior():
+    toy = mvae("abc", seed=4)
+    with torch.no_grad():
+        variances = [toy.model.posterior(toy.batch(1, *names)).variance for names in ("a", "ab", "abc")]
+    assert (variances[0] > variances[1]).all()
+    assert (variances[1] > variances[2]).all()
+
+
+@pytest.mark.parametrize("epoch", [1, 4])
+def test_gradients(epoch):
+    assert_gradients_match_differences(mvae(seed=5, warmup=4), epoch)

@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from shared.devices import build, choose_device, describe_device, load_trained
+from shared.errors import InputError
+from shared.training import save
+
+CPU = torch.device("cpu")
+SPEC = {"seed": 0, "model": "small", "builder": "tests.tiny:model", "arguments": {"hidden": 4}}
+
+
+def test_a_device_that_is_not_there_is_one_line():
+    assert choose_device("cpu") == CPU
+    assert describe_device(choose_device("auto"))
+    with pytest.raises(InputError, match=r"\Adevice `tpu` is not available; use one of \[.*'cpu'[^\n]*\Z"):
+        choose_device("tpu")
+
+
+def test_trained_weights_come_back(tmp_path):
+    model = build(SPEC)
+    save(tmp_path / "weights.pt", model.state_dict())
+    loaded = load_trained(SPEC | {"seed": 1}, tmp_path / "weights.pt", CPU)
+    assert not loaded.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
+
+
+def test_weights_that_do_not_fit_are_one_line(tmp_path):
+    path = tmp_path / "weights.pt"
+    with pytest.raises(InputError, match=r"\A[^\n]*weights\.pt: no such file[^\n]*\Z"):
+        load_trained(SPEC, path, CPU)
+    save(path, build(SPEC | {"arguments": {"hidden": 6}}).state_dict())
+    with pytest.raises(InputError, match=r"\A[^\n]*weights\.pt: not the weights of small[^\n]*\Z"):
+        load_trained(SPEC, path, CPU)
+    for damaged in (b"", b"no torch", path.read_bytes()[:500]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"\A[^\n]*weights\.pt: not the weights of small[^\n]*\Z"):
+            load_trained(SPEC, path, CPU)
+
+
+def test_initial_weights_depend_on_the_seed_alone():
+    first, second, other = build(SPEC), build(SPEC | {"model": "x"}), build(SPEC | {"seed": 1})
+    assert torch.equal(first.decode.weight, second.decode.weight)
+    assert not torch.equal(first.decode.weight, other.decode.weight)

@@ -1,0 +1,105 @@
+import errno
+import os
+import stat
+
+import pytest
+
+from shared.errors import InputError
+from shared.files import atomic_path, read_json, sha256_of, write_json, write_text
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_whole_with_its_folders(tmp_path):
+    path = tmp_path / "a" / "b" / "table.csv"
+    with atomic_path(path) as temporary:
+        temporary.write_text("half")
+        assert not path.exists()
+        assert temporary.parent == path.parent  # else the rename would be a copy
+        assert temporary.suffix == ".csv"
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+    assert names(path.parent) == ["table.csv"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, OSError])
+def test_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    path = tmp_path / "weights.pt"
+    path.write_text("old")
+
+    def write_half():
+        with atomic_path(path) as temporary:
+            temporary.write_text("new, half")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["weights.pt"]
+
+
+def test_files_follow_the_umask(tmp_path):
+    previous = os.umask(0o027)
+    try:
+        write_text(tmp_path / "shared.txt", "")
+        assert stat.S_IMODE((tmp_path / "shared.txt").stat().st_mode) == 0o640
+        assert os.umask(0o027) == 0o027  # the process keeps its own
+    finally:
+        os.umask(previous)
+
+
+@pytest.mark.parametrize("function", ["mkstemp", "replace", "write"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_an_error_of_the_system_names_the_file_that_was_asked_for(tmp_path, monkeypatch, function, code):
+    path = tmp_path / "metrics.json"
+    path.write_text("old")
+
+    def fail(*_, **__):
+        temporary = str(tmp_path / ".metrics-x7f3.json") if function != "write" else None
+        raise OSError(code, os.strerror(code), temporary)
+
+    target = {"mkstemp": "tempfile.mkstemp", "replace": "pathlib.Path.replace", "write": "pathlib.Path.write_text"}
+    monkeypatch.setattr(target[function], fail)
+    with pytest.raises(OSError, match=r"metrics\.json") as caught:
+        write_text(path, "new")
+    monkeypatch.undo()
+    assert caught.value.errno == code
+    assert caught.value.filename == str(path)
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["metrics.json"]
+
+
+def test_an_error_about_another_file_keeps_its_name(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, atomic_path(tmp_path / "a.csv"):
+        (tmp_path / "source.csv").read_text()
+    assert caught.value.filename == str(tmp_path / "source.csv")
+
+
+def test_json_is_the_same_bytes_for_the_same_value(tmp_path):
+    value = {"b": [1, 2.5, None], "a": "Kynkäänniemi"}
+    write_json(tmp_path / "value.json", value)
+    assert (
+        tmp_path / "value.json"
+    ).read_bytes() == '{\n "b": [\n  1,\n  2.5,\n  null\n ],\n "a": "Kynkäänniemi"\n}\n'.encode()
+    assert read_json(tmp_path / "value.json") == value
+
+
+def test_json_knows_no_nan(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "value.json", {"fid": float("nan")})
+    assert names(tmp_path) == []
+
+
+def test_unreadable_json_is_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"\A[^\n]*none\.json: no such file[^\n]*\Z"):
+        read_json(tmp_path / "none.json")
+    (tmp_path / "half.json").write_text('{"a": ')
+    with pytest.raises(InputError, match=r"\A[^\n]*half\.json: not valid JSON[^\n]*\Z"):
+        read_json(tmp_path / "half.json")
+
+
+def test_checksum_of_known_content(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")  # FIPS 180-4's example
+    assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
