@@ -174,7 +174,7 @@ for paper in CONTENT:
         localrule: True
 
 
-for dataset in DATA:
+for dataset in ledger.datasets():
 
     # Downloads belong to no other rule: nothing touches the network unless it is asked for by name.
     rule:
@@ -261,9 +261,26 @@ rule train:
 
 
 def evaluator_weights(wildcards):
+    """Networks that the metrics use: trained by the workflow, or pretrained, which must lie in the data root.
+
+    A missing pretrained file is an error before anything is trained, not days later.
+    """
+    names = (wildcards.paper, wildcards.experiment)
     folder = f"runs/{wildcards.scale}/{wildcards.paper}/{wildcards.experiment}"
-    names = spec.evaluators(wildcards.paper, wildcards.experiment, wildcards.scale)
-    return [f"{folder}/{name}/seed0/weights.pt" for name in names]
+    trained = [
+        f"{folder}/{name}/seed0/weights.pt"
+        for name in spec.evaluators(*names, wildcards.scale)
+    ]
+    if resolved(wildcards)["evaluation"]["features"] != "pretrained":
+        return trained
+    try:
+        required = [entry.key for entry in ledger.entries("pretrained")]
+        return trained + [
+            str(ledger.require(config["data_root"], "pretrained", key))
+            for key in required
+        ]
+    except InputError as error:
+        raise WorkflowError(str(error))
 
 
 rule evaluate:

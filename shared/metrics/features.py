@@ -62,7 +62,7 @@ class InceptionFeatures(FeatureExtractor):
 
     name = "Inception features"
     dimension = 2048
-    url = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
+    ledger_key = "inception_fid"
 
     def __init__(self, weights_path: str | Path, device: torch.device | str = "cpu", batch: int = 16) -> None:
         from pytorch_fid import inception  # a second of imports that runs without Inception are spared

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import floor, log10
 
 import pandas as pd
 
@@ -19,6 +20,8 @@ from shared.report.compare import (
 )
 from shared.report.layout import Column, Panel, Row, Table, Text
 from shared.report.reported import Cells
+
+MAX_DECIMALS = 6  # what the tidy table holds
 
 STAND_IN_CAPTION = "The data are stand-ins made by this package: no number can be compared with the paper's."
 
@@ -132,7 +135,7 @@ def _values(cells: dict[tuple[str, str], dict[str, str]], reported: Cells) -> Va
             mean=float(line["reproduced_mean"]),
             sd=float(line["reproduced_sd"]) if line["reproduced_sd"] else None,
             n=int(line["reproduced_n"]),
-            decimals=reported[key].decimals,
+            decimals=decimals_of(float(line["reproduced_mean"]), reported[key].decimals),
             direction=line["direction"],
         )
         for key, line in cells.items()
@@ -162,9 +165,19 @@ def _line(panel: Panel, row: Row, cells: dict[tuple[str, str], dict[str, str]], 
 def _reproduced(line: dict[str, str], decimals: int) -> Number | str:
     if not line["reproduced_mean"]:
         return line["verdict"]
-    spread = line["reproduced_sd"]
-    mean = f"{float(line['reproduced_mean']):.{decimals}f}"
-    return Number(mean, f"{float(spread):.{decimals}f}" if spread else "")
+    mean, spread = float(line["reproduced_mean"]), line["reproduced_sd"]
+    decimals = decimals_of(mean, decimals)
+    return Number(f"{mean:.{decimals}f}", f"{float(spread):.{decimals}f}" if spread else "")
+
+
+def decimals_of(value: float, printed: int) -> int:
+    """Decimals for one of our numbers: as many as the paper prints, more where that leaves less than two digits.
+
+    A metric with substitute features may have another magnitude than the paper's.
+    """
+    if value == 0:
+        return printed
+    return min(MAX_DECIMALS, max(printed, 1 - floor(log10(abs(value)))))
 
 
 def _notes(table: Table, frame: pd.DataFrame, reported: Cells) -> list[tuple[str, str]]:

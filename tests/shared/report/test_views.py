@@ -11,7 +11,7 @@ from shared.report.claims import Check, Claim
 from shared.report.latex import escape, to_latex
 from shared.report.markdown import to_markdown
 from shared.report.terminal import print_view
-from shared.report.view import make_view
+from shared.report.view import decimals_of, make_view
 from tests.shared.report.example import MARGINS, REPORTED, TABLE, metrics, write
 
 CLAIMS = [
@@ -140,3 +140,20 @@ def test_terminal_fits_80_columns_and_ends_with_the_command(tmp_path, case):
 def test_same_bytes_twice(tmp_path, case):
     assert to_latex(view(tmp_path, case)) == to_latex(view(tmp_path, case))
     assert to_markdown(view(tmp_path, case)) == to_markdown(view(tmp_path, case))
+
+
+@pytest.mark.parametrize(
+    ("value", "printed", "decimals"),
+    [
+        (147.94, 1, 1),
+        (0.26, 2, 2),
+        (0.148, 1, 2),
+        (0.00095, 2, 5),
+        (1.5, 1, 1),
+        (0.0, 2, 2),
+        (-0.03, 1, 3),
+        (1e-9, 1, 6),
+    ],
+)
+def test_small_numbers_keep_two_digits(value: float, printed: int, decimals: int) -> None:
+    assert decimals_of(value, printed) == decimals

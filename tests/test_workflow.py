@@ -1,0 +1,255 @@
+"""The workflow as a user meets it: real Snakemake commands, in copies of this repository."""
+
+import filecmp
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from shared import fingerprint, spec
+from tests.repository import ROOT, copy_of_this, environment, run
+
+OXFORD = ("hmvae", "oxford_flower")
+TARGETS = ["results/table2_oxford_flower.tex", "figures/fig7_oxford_flower_samples.pdf"]
+TABLE_STAGES = {"metrics": "evaluate", "architecture": "architecture"}
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """A copy in which nothing has been run. Dry runs leave it so."""
+    return copy_of_this(tmp_path_factory.mktemp("workflow") / "repository")
+
+
+def dry_run(root, *targets, **config):
+    """Jobs by rule, of a dry run on two cores at demo scale."""
+    settings = [f"{key}={value}" for key, value in ({"scale": "demo"} | config).items()]
+    result = run(root, "snakemake", *targets, "--cores", "2", "--dry-run", "--config", *settings)
+    assert result.returncode == 0, result.stdout + result.stderr
+    lines = (result.stdout + result.stderr).splitlines()
+    return Counter(line.split()[1].rstrip(":") for line in lines if line.startswith(("rule ", "localrule ")))
+
+
+def expected_jobs(paper, kind, name):
+    """Jobs by rule that a table or figure takes at demo scale from nothing, read off experiments.yaml."""
+    entry = spec.load(paper)[kind][name]
+    if entry.get("needs") == "architecture":
+        return Counter(architecture=len(entry["runs"]), aggregate=1, render=1)
+    seeds = len(spec.seeds(paper, entry["experiment"], "demo")) if kind == "tables" else 1
+    runs = seeds * len(entry["runs"])
+    evaluators = len(spec.evaluators(paper, entry["experiment"], "demo"))
+    last = {"aggregate": 1, "render": 1} if kind == "tables" else {"figure": 1}
+    return Counter(prepare_data=1, train=runs + evaluators, evaluate=runs, **last)
+
+
+def all_targets():
+    tables = [("tables", name, f"results/{name}.tex") for name in spec.targets("tables")]
+    return tables + [("figures", name, f"figures/{name}.pdf") for name in spec.targets("figures")]
+
+
+# What a reviewer checks first
+
+
+def test_the_workflow_is_clean(fresh):
+    lint = run(fresh, "snakemake", "--lint")
+    assert lint.returncode == 0, lint.stderr
+    style = run(fresh, "snakefmt", "--check", "Snakefile")
+    assert style.returncode == 0, style.stdout + style.stderr
+
+
+@pytest.mark.parametrize(("kind", "name", "path"), all_targets(), ids=lambda value: value)
+def test_every_table_and_figure_can_be_made_from_nothing(fresh, kind, name, path):
+    assert dry_run(fresh, path) == expected_jobs(spec.targets(kind)[name], kind, name)
+
+
+def test_everything_together_trains_no_run_twice(fresh):
+    jobs = dry_run(fresh, "all")
+    needed = [expected_jobs(spec.targets(kind)[name], kind, name) for kind, name, _ in all_targets()]
+    assert jobs["all"] == 1
+    for rule in ("aggregate", "render", "figure"):
+        assert jobs[rule] == sum(part[rule] for part in needed)
+    for rule in ("train", "evaluate", "architecture"):
+        assert jobs[rule] == max(part[rule] for part in needed)  # one experiment, whose runs all targets share
+
+
+def test_aggregate_targets_are_what_their_names_say(fresh):
+    everything = dry_run(fresh, "all")
+    assert dry_run(fresh, "hmvae") + Counter(all=1) == everything + Counter(hmvae=1)
+    assert dry_run(fresh, "figures")["render"] == 0
+
+
+def test_more_seeds_are_more_runs_of_the_models_only(fresh):
+    one, three = dry_run(fresh, TARGETS[0], seeds=1), dry_run(fresh, TARGETS[0], seeds=3)
+    evaluators = len(spec.evaluators(*OXFORD, "demo"))
+    assert three["evaluate"] == 3 * one["evaluate"]
+    assert three["train"] - evaluators == 3 * (one["train"] - evaluators)
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("scale=huge", "`scale`: 'huge' is not possible"),
+        ("sclae=demo", "`sclae` is unknown"),
+        ("precision=float8", "`precision`: 'float8' is not possible"),
+        ("seeds=abc", "`seeds`: 'abc' is not possible"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_the_key(fresh, setting, words):
+    result = run(fresh, "snakemake", TARGETS[0], "--cores", "2", "--dry-run", "--config", setting)
+    assert result.returncode == 1
+    lines = [line for line in result.stderr.splitlines() if words in line]
+    assert len(lines) == 1
+    assert "allowed" in lines[0] or "known keys" in lines[0]
+    assert "Traceback" not in result.stderr
+
+
+def test_a_mistyped_target_is_named(fresh):
+    result = run(fresh, "snakemake", "results/table2_oxford_flour.tex", "--cores", "2", "--dry-run")
+    assert result.returncode == 1
+    assert "table2_oxford_flour" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_files_of_another_scale_are_never_made_from_this_ones_data(fresh):
+    """The folder says `reduced`, the configuration says demo: stand-ins would pass for the real thing."""
+    result = run(fresh, "snakemake", "runs/reduced/data/oxford_flower/data.npz", "--cores", "2", "--dry-run")
+    assert result.returncode == 1
+    assert "No rule to produce runs/reduced/data/oxford_flower/data.npz" in result.stderr
+
+
+# What makes what again
+
+
+def specifications(scale="demo"):
+    """{run: what training it depends on} of the Oxford Flower experiment."""
+    content = spec.load("hmvae")["experiments"]["oxford_flower"]
+    names = [*content["models"], *content["evaluators"]]
+    return {name: spec.training_part(spec.resolve(*OXFORD, name, scale, 0)) for name in names}
+
+
+def edit(root, change):
+    """Change the content of the experiments.yaml of a copy."""
+    path = root / "papers" / "hmvae" / "experiments.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    change(content)
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def test_a_models_own_learning_rate_is_no_other_models(tmp_path, monkeypatch):
+    root = copy_of_this(tmp_path / "repository")
+    monkeypatch.chdir(root)
+    before = specifications()
+
+    def change(content):
+        model = content["experiments"]["oxford_flower"]["models"]["mvae"]
+        model["training"] = {"learning_rate": {"value": 3.0e-4, "source": "a try"}}
+
+    edit(root, change)
+    after = specifications()
+    assert {name for name in before if before[name] != after[name]} == {"mvae"}
+
+
+@pytest.mark.parametrize("path", ["papers/hmvae/figures.py", "papers/hmvae/tables.py", "papers/hmvae/evaluation.py"])
+def test_editing_a_report_or_a_metric_trains_nothing_again(tmp_path, monkeypatch, path):
+    root = copy_of_this(tmp_path / "repository")
+    monkeypatch.chdir(root)
+
+    def prints():
+        fingerprint._parsed.cache_clear()
+        resolved = [spec.resolve(*OXFORD, name, "demo", 0) for name in specifications()]
+        training = {fingerprint.of_training(each) for each in resolved}
+        others = fingerprint.of_figure("hmvae"), fingerprint.of_table("hmvae", "shared.aggregate")
+        return training, (*others, fingerprint.of_evaluation(resolved[0]))
+
+    before = prints()
+    (root / path).write_text((root / path).read_text(encoding="utf-8") + "\nEXTRA = 1\n", encoding="utf-8")
+    after = prints()
+    fingerprint._parsed.cache_clear()
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+
+
+# From nothing to a table and a figure
+
+
+def miniature(root):
+    """A copy whose demo scale is as small as it gets: few images, one epoch, the two cheapest kinds of model."""
+
+    def change(content):
+        experiment = content["experiments"]["oxford_flower"]
+        experiment["data"]["images_per_class"]["demo"] = 4
+        experiment["training"]["epochs"]["demo"] = 1
+        experiment["evaluators"]["feature_classifier"]["training"]["epochs"]["demo"] = 1
+        experiment["evaluation"]["variance_samples"]["demo"] = 2
+        experiment["evaluation"]["variance_captions"]["demo"] = 4
+        experiment["evaluation"]["figure_captions"]["value"] = 2
+        for kind in ("tables", "figures"):
+            for target in content[kind].values():
+                target["runs"] = ["mmvae", "hmvae_shallow"]
+
+    edit(copy_of_this(root), change)
+    return root
+
+
+COMMAND = ("snakemake", *TARGETS, "--cores", "2", "--config", "device=cpu")
+
+
+def kill_half_way(root):
+    """Start the command and kill it and all its jobs once the first model is trained."""
+    with subprocess.Popen(
+        COMMAND,
+        cwd=root,
+        env=environment(root),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        deadline = time.monotonic() + 300
+        while not list(root.glob("runs/demo/hmvae/*/*/seed0/train.json")) and time.monotonic() < deadline:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert not list(root.glob("results/*.tex"))
+
+
+def outputs(root):
+    return sorted(str(path.relative_to(root)) for name in ("results", "figures") for path in (root / name).iterdir())
+
+
+def test_killed_half_way_and_run_again_it_ends_with_the_same_bytes(tmp_path):
+    whole, killed = miniature(tmp_path / "whole"), miniature(tmp_path / "killed")
+    result = run(whole, *COMMAND)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+    kill_half_way(killed)
+    unlocked = run(killed, "snakemake", "--unlock")
+    assert unlocked.returncode == 0, unlocked.stderr
+    result = run(killed, *COMMAND)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+    names = [Path(target).stem for target in TARGETS]
+    expected = [f"results/{names[0]}.{suffix}" for suffix in ("csv", "md", "tex")]
+    expected += [f"figures/{names[1]}.{suffix}" for suffix in ("pdf", "png")]
+    assert outputs(whole) == sorted(expected)
+    assert filecmp.cmpfiles(whole, killed, expected, shallow=False) == (expected, [], [])
+
+    table = (whole / f"results/{names[0]}.md").read_text(encoding="utf-8")
+    assert "not run" in table  # the four models that the miniature leaves out
+    assert "not comparable" in table
+    assert "stand-in" in table
+    assert "demo scale: the data are stand-ins" in result.stderr
+
+    again = run(whole, *COMMAND)
+    assert "Nothing to be done" in again.stdout + again.stderr
+    # neither other cores, nor another spelling of where data lie, nor another choice of device trains anything again
+    other = run(whole, "snakemake", *TARGETS, "--cores", "8", "--config", "device=auto", "data_root=./data")
+    assert "Nothing to be done" in other.stdout + other.stderr
