@@ -5,6 +5,7 @@
 #
 # Every rule is a plain command line that runs without Snakemake too. `snakemake --list-target-rules` and the README
 # list what can be asked for.
+import math
 import os
 import shutil
 import sys
@@ -53,8 +54,16 @@ wildcard_constraints:
     figure="|".join(FIGURES),
 
 
+def all_cores():
+    """The number in `--cores`, or None where a cluster's scheduler finds cores for each job."""
+    try:
+        return workflow.cores
+    except WorkflowError:
+        return None
+
+
 def cores_for(threads):
-    return share_of(threads, workflow.cores)
+    return share_of(threads, all_cores())
 
 
 def resolved(wildcards):
@@ -253,7 +262,7 @@ rule train:
         out=lambda wildcards, output: os.path.dirname(output.weights),
         device=unrecorded(config["device"]),
         progress=lambda wildcards, threads: (
-            "bar" if 2 * threads > workflow.cores else "lines"
+            "bar" if 2 * threads > (all_cores() or math.inf) else "lines"
         ),
     shell:
         f"python -m shared.train {RUN} --seed {{wildcards.seed}}{PRECISION} --data {{params.data}} --out {{params.out}}"
@@ -265,14 +274,10 @@ def evaluator_weights(wildcards):
 
     A missing pretrained file is an error before anything is trained, not days later.
     """
-    names = (wildcards.paper, wildcards.experiment)
     folder = f"runs/{wildcards.scale}/{wildcards.paper}/{wildcards.experiment}"
-    trained = [
-        f"{folder}/{name}/seed0/weights.pt"
-        for name in spec.evaluators(*names, wildcards.scale)
-    ]
-    if resolved(wildcards)["evaluation"]["features"] != "pretrained":
-        return trained
+    trained = spec.evaluators(resolved(wildcards))
+    if trained:
+        return [f"{folder}/{name}/seed0/weights.pt" for name in trained]
     try:
         required = [entry.key for entry in ledger.entries("pretrained")]
         return trained + [

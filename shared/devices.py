@@ -11,7 +11,7 @@ import torch
 
 from shared.contract import Trainable
 from shared.errors import InputError
-from shared.spec import derive_seed
+from shared.seeds import derive_seed
 
 # glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4

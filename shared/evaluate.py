@@ -39,7 +39,7 @@ def main() -> None:
     from shared.devices import choose_device, describe_device, load_trained, prepare_torch
     from shared.metrics.features import Extractors
     from shared.provenance import peak_memory_mb, provenance
-    from shared.spec import derive_seed
+    from shared.seeds import derive_seed
 
     started = time.monotonic()
     prepare_torch(threads)
@@ -50,15 +50,14 @@ def main() -> None:
         raise InputError(f"{arguments.run}: trained on other data than {arguments.data}; run the workflow to retrain")
     model = load_trained(spec, arguments.run / "weights.pt", device)
 
-    settings = spec["evaluation"]
-    if settings["features"] == "pretrained":
-        extractors = Extractors.pretrained(arguments.data_root, device)
+    trained_here = specification.evaluators(spec)
+    if trained_here:
+        name, seed = trained_here[0], 0  # one network for all models and seeds
+        network = specification.resolve(arguments.paper, arguments.experiment, name, arguments.scale, seed)
+        weights = arguments.evaluators / name / f"seed{seed}" / "weights.pt"
+        extractors = Extractors.of_classifier(load_trained(network, weights, device), device)
     else:
-        name, seed = "feature_classifier", 0
-        names = (arguments.paper, arguments.experiment, name, arguments.scale, seed)
-        folder = arguments.evaluators / name / f"seed{seed}"
-        classifier = load_trained(specification.resolve(*names), folder / "weights.pt", device)
-        extractors = Extractors.of_classifier(classifier, device)
+        extractors = Extractors.pretrained(arguments.data_root, device)
 
     test = load_split(arguments.data, "test", spec["modalities"], device)
     protocol = importlib.import_module(f"papers.{arguments.paper}.evaluation")
@@ -67,7 +66,7 @@ def main() -> None:
         test,
         load_captions(arguments.data, "test"),
         data["caption_features"],
-        settings,
+        spec["evaluation"],
         extractors,
         lambda *purpose: torch.Generator(device).manual_seed(derive_seed(spec, "evaluation", *purpose)),
     )

@@ -13,8 +13,8 @@ from typing import Any
 from shared.errors import InputError
 
 PACKAGES = ("shared", "papers")
-# They report, guard and store, and never touch a number.
-INERT = {f"shared.{name}" for name in ("errors", "files", "fingerprint", "progress", "provenance", "threads")}
+# They report, guard and store, and never touch a number; what a specification says counts by itself.
+INERT = {f"shared.{name}" for name in ("errors", "files", "fingerprint", "progress", "provenance", "spec", "threads")}
 
 
 def _path(module: str) -> Path | None:

@@ -17,6 +17,7 @@ from shared.errors import InputError
 
 SCALES = ("demo", "reduced", "paper")
 PAPERS = Path("papers")
+PRETRAINED = "pretrained"  # evaluation.features: networks trained on ImageNet instead of one of our own
 # What a scale may change: the data source and budgets (DESIGN, Scales), never an equation or a network.
 SCALABLE = {
     "data.source", "data.caption_features", "data.images_per_class", "data.seed",
@@ -49,10 +50,12 @@ def load(paper: str) -> dict[str, Any]:
     for name, experiment in content["experiments"].items():
         where = f"{path}: {name}"
         _require(experiment, _EXPERIMENT_KEYS, where)
-        for model, entry in experiment["models"].items():
+        for model, entry in (experiment["models"] | experiment.get("evaluators", {})).items():
             _require(entry, ("builder",), f"{where}.{model}")
-        for evaluator, entry in experiment.get("evaluators", {}).items():
-            _require(entry, ("builder", "scales"), f"{where}.{evaluator}")
+        for scale in SCALES:
+            features = _at(experiment["evaluation"].get("features"), scale, f"{where}.evaluation.features")
+            if features != PRETRAINED and features not in experiment.get("evaluators", {}):
+                raise InputError(f"{where}.evaluation.features: `{features}` is neither {PRETRAINED} nor an evaluator")
     for kind, keys in _TARGET_KEYS.items():
         for target, entry in content.get(kind, {}).items():
             _require(entry, keys, f"{path}: {kind}.{target}")
@@ -161,10 +164,10 @@ def seeds(paper: str, experiment: str, scale: str) -> list[int]:
     return list(range(_at(node, scale, f"papers/{paper}/experiments.yaml: {experiment}.seeds")))
 
 
-def evaluators(paper: str, experiment: str, scale: str) -> list[str]:
-    """Names of the evaluator networks that an evaluation at this scale uses."""
-    entries = experiment_of(paper, experiment).get("evaluators", {})
-    return [name for name, entry in entries.items() if scale in entry["scales"]]
+def evaluators(spec: dict[str, Any]) -> list[str]:
+    """Names of the evaluator networks that a run's evaluation uses, and that the workflow trains."""
+    features = spec["evaluation"]["features"]
+    return [] if features == PRETRAINED else [features]
 
 
 def targets(kind: str) -> dict[str, str]:
@@ -190,15 +193,6 @@ def canonical(value: Any) -> str:
 def sha256(value: Any) -> str:
     """Of a specification, or any other plain data."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
-
-
-def derive_seed(spec: dict[str, Any], *purpose: Any) -> int:
-    """A seed for one purpose of a run: independent streams for initialisation, data order, sampling, evaluation.
-
-    It depends on the run's seed and the purpose alone, so that all models of a seed see the same order of data.
-    """
-    digest = hashlib.sha256(canonical([spec["seed"], *purpose]).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:

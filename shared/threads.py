@@ -11,13 +11,13 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def share_of(threads: int, cores: int) -> int:
-    """How many of a scheduler's `cores` a job of so many threads has to claim.
+def share_of(threads: int, cores: int | None) -> int:
+    """How many of a scheduler's `cores` a job of so many threads has to claim; with no limit, what it uses.
 
     Where the scheduler believes in more cores than the machine has (`--cores 8` on two), a job claims as large a share
     of them as its threads take of the real ones. All jobs together then never have more threads than there are cores.
     """
-    return max(threads, math.ceil(threads * cores / available_cores()))
+    return threads if cores is None else max(threads, math.ceil(threads * cores / available_cores()))
 
 
 def limit_threads(threads: int) -> int:

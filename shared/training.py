@@ -20,7 +20,8 @@ from shared.devices import build
 from shared.errors import DivergedError, InputError
 from shared.files import atomic_path
 from shared.progress import Progress
-from shared.spec import derive_seed, sha256, training_part
+from shared.seeds import derive_seed
+from shared.spec import sha256, training_part
 
 CHECKPOINT_SECONDS = 60.0
 

@@ -32,7 +32,7 @@ experiments:
       threads: {value: 1, source: "ours"}
     seeds: {value: 3, demo: 1, source: "Table 1"}
     evaluation:
-      features: {value: pretrained, demo: classifier, source: "Sec. 3"}
+      features: {value: pretrained, demo: judge, reduced: judge, source: "Sec. 3"}
     models:
       small:
         builder: papers.tiny.model:model
@@ -47,7 +47,6 @@ experiments:
     evaluators:
       judge:
         builder: papers.tiny.model:model
-        scales: [demo]
         arguments:
           hidden: {value: 2, source: "ours"}
 tables:

@@ -5,6 +5,7 @@ import yaml
 
 from shared import spec
 from shared.errors import InputError
+from shared.seeds import derive_seed
 from tests.repository import EXPERIMENTS, ROOT, write_paper
 
 
@@ -62,7 +63,7 @@ def test_a_specification_is_plain_values(tiny):
             "precision": "float32",
             "threads": 1,
         },
-        "evaluation": {"features": "classifier"},
+        "evaluation": {"features": "judge"},
     }
 
 
@@ -135,7 +136,7 @@ def test_an_override_replaces_the_experiments_value(tiny):
         ("runs: [small, large], needs: metrics", "runs: [small, large]", ("table1_line", "`needs` is missing")),
         ("runs: [small]}", "runs: [smal]}", ("fig1_line", "no model `smal`")),
         ("fig1_line: {experiment: line", "fig1_line: {experiment: circle", ("fig1_line", "no experiment")),
-        ("        scales: [demo]\n", "", ("judge", "`scales` is missing")),
+        ("demo: judge", "demo: jury", ("line.evaluation.features", "`jury` is neither")),
         ("experiments:\n", "experiments: [\n", ("not valid YAML",)),
     ],
 )  # fmt: skip
@@ -148,8 +149,8 @@ def test_a_file_of_another_shape_is_one_line(tiny, old, new, parts):
 def test_seeds_and_evaluators_depend_on_the_scale(tiny):
     assert spec.seeds("tiny", "line", "demo") == [0]
     assert spec.seeds("tiny", "line", "paper") == [0, 1, 2]
-    assert spec.evaluators("tiny", "line", "demo") == ["judge"]
-    assert spec.evaluators("tiny", "line", "reduced") == []
+    assert spec.evaluators(resolve("demo")) == ["judge"]
+    assert spec.evaluators(resolve("paper")) == []
 
 
 def test_targets_belong_to_one_paper(tiny, tmp_path):
@@ -163,11 +164,11 @@ def test_targets_belong_to_one_paper(tiny, tmp_path):
 
 def test_streams_of_random_numbers_are_independent_and_shared_by_the_models(tiny):
     purposes = [("initialisation",), ("sampling",), ("order", 0), ("order", 1), ("evaluation", "image")]
-    seeds = {spec.derive_seed(resolve(seed=k), *purpose) for k in range(20) for purpose in purposes}
+    seeds = {derive_seed(resolve(seed=k), *purpose) for k in range(20) for purpose in purposes}
     assert len(seeds) == 20 * len(purposes)
     assert all(0 <= seed < 2**63 for seed in seeds)
     small, large = resolve(model="small"), resolve(model="large", scale="paper")
-    assert spec.derive_seed(small, "order", 3) == spec.derive_seed(large, "order", 3)
+    assert derive_seed(small, "order", 3) == derive_seed(large, "order", 3)
 
 
 def test_the_checksum_ignores_the_order_of_keys_and_sees_every_value(tiny):
@@ -180,7 +181,7 @@ def test_the_checksum_ignores_the_order_of_keys_and_sees_every_value(tiny):
 
 def test_evaluation_is_no_part_of_what_training_depends_on(tiny):
     demo = resolve()
-    tiny("demo: classifier", "demo: other")
+    tiny("demo: judge", "demo: pretrained")
     assert spec.training_part(resolve()) == spec.training_part(demo)
     assert spec.sha256(resolve()) != spec.sha256(demo)
 

@@ -27,6 +27,10 @@ def test_two_jobs_of_one_thread_share_two_cores_whatever_was_typed(monkeypatch):
     assert [threads.share_of(1, cores) for cores in (1, 2, 8)] == [1, 1, 4]
 
 
+def test_a_cluster_gives_a_job_the_threads_that_it_uses():
+    assert threads.share_of(3, None) == 3
+
+
 def test_libraries_get_the_threads_of_the_specification_and_never_more_than_the_machine(monkeypatch):
     variables = [f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")]
     for name in variables:

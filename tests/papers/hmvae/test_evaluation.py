@@ -1,0 +1,264 @@
+"""The protocol of section 4.3 on a model whose answers are known, with pixels as features."""
+
+import numpy as np
+import pytest
+import torch
+
+from papers.hmvae import evaluation
+from papers.hmvae.evaluation import Conditional, evaluate, variant
+from shared.arrays import Split
+from shared.contract import MultimodalVAE
+from shared.metrics.features import Extractors, FeatureExtractor
+
+CPU = torch.device("cpu")
+COUNT = 40
+SETTINGS = {
+    "neighbours": 3,
+    "variance_samples": 5,
+    "variance_captions": 10,
+    "figure_captions": 4,
+    "figure_samples": 6,
+}
+IMAGE_METRICS = ["image/fid", "image/precision", "image/recall", "image/f1", "image/variance"]
+CAPTION_METRICS = ["caption/precision", "caption/recall", "caption/f1"]
+
+
+class Pixels(FeatureExtractor):
+    name = "pixel features"
+    pretrained = False
+    dimension = 3 * 2 * 2
+
+    def __init__(self):
+        super().__init__(torch.nn.Identity(), CPU, batch=7)
+
+    def _features(self, images):
+        return images.flatten(start_dim=1)
+
+
+class PretrainedPixels(Pixels):
+    name = "pretrained pixel features"
+    pretrained = True
+
+
+class Answers(MultimodalVAE):
+    """Generates what `image` and `caption` say of the index of a condition and of noise, and keeps what it was asked.
+
+    The first caption feature of test sample i is i, and so is 1000 times the first pixel of its image.
+    """
+
+    modalities = ("image", "caption")
+    latent_variables = 1
+
+    def __init__(self, image, caption):
+        super().__init__()
+        self.answers = {"image": image, "caption": caption}
+        self.asked = []
+
+    def generate(self, given, targets, samples, generator, means_of=(), batch=None):
+        (condition,), (target,) = given, targets
+        first = given[condition].flatten(start_dim=1)[:, 0]
+        index = (first * 1000).round().long() if condition == "image" else first.long()
+        self.asked.append((target, samples, index.tolist(), list(means_of)))
+        shared = torch.rand((samples, len(index)), generator=generator)
+        own = torch.zeros(()) if means_of else torch.rand((samples, len(index)), generator=generator)
+        return {target: self.answers[target](index.expand(samples, -1), shared, own)}
+
+    def loss(self, *_):
+        raise NotImplementedError
+
+    posterior = sample_latents = log_joint = loss
+
+
+@pytest.fixture
+def held_out():
+    """Images (40, 3, 2, 2) and captions (40, 5), different for each of the 40 samples."""
+    rng = torch.Generator().manual_seed(0)
+    images = torch.rand((COUNT, 3, 2, 2), generator=rng)
+    captions = torch.randn((COUNT, 5), generator=rng)
+    images[:, 0, 0, 0] = torch.arange(COUNT) / 1000
+    captions[:, 0] = torch.arange(COUNT)
+    return Split({"image": images, "caption": captions, "labels": torch.arange(COUNT) // 10})
+
+
+@pytest.fixture
+def perfect(held_out):
+    """A model that knows the test split by heart."""
+    return Answers(
+        lambda index, shared, own: held_out.tensors["image"][index],
+        lambda index, shared, own: held_out.tensors["caption"][index],
+    )
+
+
+def generators(*purpose):
+    return torch.Generator().manual_seed(sum(map(ord, purpose[0])))
+
+
+def texts():
+    return np.array([[f"caption {i} {j}" for j in range(10)] for i in range(COUNT)])
+
+
+def evaluated(model, split, caption_features="char-CNN-RNN", extractors=None, **changes):
+    extractors = extractors or Extractors(Pixels(), Pixels())
+    return evaluate(model, split, texts(), caption_features, SETTINGS | changes, extractors, generators)
+
+
+def values(result, variant=""):
+    return {row["key"]: row["value"] for row in result.metrics if row["variant"] == variant}
+
+
+def test_a_model_that_knows_the_held_out_by_heart_is_perfect(perfect, held_out):
+    found = values(evaluated(perfect, held_out))
+    assert found["image/fid"] == pytest.approx(0, abs=1e-6)
+    for key in ("image/precision", "image/recall", "image/f1", *CAPTION_METRICS):
+        assert found[key] == 100
+    assert found["image/variance"] == 0  # it has one image for each caption
+
+
+def test_a_model_that_ignores_its_condition(held_out):
+    mean_image, mean_caption = (held_out.tensors[name].mean(dim=0) for name in ("image", "caption"))
+    constant = Answers(
+        lambda index, shared, own: mean_image.expand(*index.shape, 3, 2, 2),
+        lambda index, shared, own: mean_caption.expand(*index.shape, 5),
+    )
+    found = values(evaluated(constant, held_out))
+    # equal means, and a covariance of zero: what remains is the trace of the real one
+    real = held_out.tensors["image"].flatten(start_dim=1).double().numpy()
+    assert found["image/fid"] == pytest.approx(np.trace(np.cov(real.T)), rel=1e-4)
+    assert found["image/recall"] == found["caption/recall"] == 0
+    assert found["image/variance"] == pytest.approx(0, abs=1e-12)
+
+
+def test_variance_is_that_of_samples_that_share_a_caption(held_out):
+    """Every pixel is the caption's own constant plus uniform noise: variance 1/12 of samples, not of captions."""
+    noisy = Answers(
+        lambda index, shared, own: (0.5 * index / COUNT + 0.5 * own)[..., None, None, None].expand(
+            *index.shape, 3, 2, 2
+        ),
+        lambda index, shared, own: held_out.tensors["caption"][index],
+    )
+    found = values(evaluated(noisy, held_out, variance_samples=400, variance_captions="all"))
+    assert found["image/variance"] == pytest.approx(0.25 / 12, rel=0.05)
+
+
+def test_each_way_to_generate_is_a_variant(perfect, held_out):
+    result = evaluated(perfect, held_out, image_means=[[1], [1, 2], [1, 2, 3]], caption_means=[[1]])
+    found = [(row["key"], row["variant"]) for row in result.metrics]
+    assert found == [
+        *[(key, name) for name in ("", "mean:1", "mean:1-2", "mean:1-3") for key in IMAGE_METRICS],
+        *[(key, name) for name in ("", "mean:1") for key in CAPTION_METRICS],
+    ]
+    assert [variant(means) for means in ([], [1], [1, 2, 3, 4])] == ["", "mean:1", "mean:1-4"]
+    assert {tuple(means) for target, _, _, means in perfect.asked if target == "image"} == {(), (1,), (1, 2), (1, 2, 3)}
+
+
+def test_means_take_the_place_of_samples_in_their_variant_only(held_out):
+    model = Answers(
+        lambda index, shared, own: (0.0 * index + own)[..., None, None, None].expand(*index.shape, 3, 2, 2),
+        lambda index, shared, own: held_out.tensors["caption"][index],
+    )
+    result = evaluated(model, held_out, image_means=[[1]])
+    assert values(result)["image/variance"] > 0.01
+    assert values(result, "mean:1")["image/variance"] == 0
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 40, 1000])
+def test_chunks_cover_every_condition_once(perfect, held_out, chunk, monkeypatch):
+    monkeypatch.setattr(evaluation, "CHUNK", chunk)
+    for samples, points in ((1, COUNT), (3, 11), (5, COUNT)):
+        perfect.asked.clear()
+        fake = Conditional(perfect, held_out, "caption", "image", [])
+        pieces = list(fake.chunks(samples, points, generators("x")))
+        assert [i for _, _, index, _ in perfect.asked for i in index] == list(range(points))
+        assert torch.cat(pieces, dim=1).shape == (samples, points, 3, 2, 2)
+        assert all(piece.shape[0] * piece.shape[1] <= max(chunk, samples) for piece in pieces)
+        torch.testing.assert_close(torch.cat(pieces, dim=1)[-1], held_out.tensors["image"][:points])
+
+
+def test_nothing_grows_with_the_held_out(perfect, held_out, monkeypatch):
+    monkeypatch.setattr(evaluation, "CHUNK", 8)
+    evaluated(perfect, held_out, variance_captions="all")
+    metrics = perfect.asked[:-1]  # the last are the figure's few samples
+    assert max(samples * len(index) for _, samples, index, _ in metrics) <= 8
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_the_number_of_captions_for_the_variance(perfect, held_out):
+    for wanted, used in ((10, 10), (1000, COUNT), ("all", COUNT)):
+        perfect.asked.clear()
+        result = evaluated(perfect, held_out, variance_captions=wanted)
+        asked = [index for target, samples, index, _ in perfect.asked if target == "image" and samples == 5]
+        assert sum(map(len, asked)) == used
+        words = "all" if used == COUNT else str(used)
+        assert f"variance over 5 samples for {words} captions" in result.protocol
+
+
+def test_the_same_generators_give_the_same_numbers(held_out):
+    model = Answers(
+        lambda index, shared, own: (0.5 * shared + 0.5 * own)[..., None, None, None].expand(*index.shape, 3, 2, 2),
+        lambda index, shared, own: held_out.tensors["caption"][index] + own[..., None],
+    )
+    first, second = evaluated(model, held_out), evaluated(model, held_out)
+    assert first.metrics == second.metrics
+    for name, array in first.samples.items():
+        np.testing.assert_array_equal(array, second.samples[name])
+    alone = evaluated(model, held_out, figure_samples=1, variance_samples=9)
+    for key in ("image/fid", "caption/recall"):  # purposes have generators of their own
+        assert values(alone)[key] == values(first)[key]
+
+
+def test_a_metric_with_substitute_features_has_another_name(perfect, held_out):
+    def names(*arguments):
+        return {row["key"]: row["name"] for row in evaluated(perfect, held_out, *arguments).metrics}
+
+    pretrained = Extractors(PretrainedPixels(), PretrainedPixels())
+    papers = names("char-CNN-RNN", pretrained)
+    assert [papers[key] for key in IMAGE_METRICS] == ["FID", "Precision", "Recall", "F1", "Variance"]
+    assert [papers[key] for key in CAPTION_METRICS] == ["Precision", "Recall", "F1"]
+    ours = names("TF-IDF+SVD", Extractors(Pixels(), PretrainedPixels()))
+    assert ours["image/fid"] == "FID (pixel features)"
+    assert ours["image/recall"] == "Recall"
+    assert ours["caption/recall"] == "Recall (TF-IDF+SVD features)"
+
+
+def test_the_protocol_names_features_and_neighbours(perfect, held_out):
+    protocol = evaluated(perfect, held_out, extractors=Extractors(PretrainedPixels(), Pixels()), neighbours=4).protocol
+    assert "FID with pretrained pixel features" in protocol
+    assert "4 nearest neighbours in pixel features" in protocol
+    assert "\n" not in protocol
+
+
+def test_every_row_says_what_it_measured(perfect, held_out):
+    for row in evaluated(perfect, held_out).metrics:
+        assert set(row) == {"key", "variant", "name", "value", "unit", "samples"}
+        assert isinstance(row["value"], float)
+        assert row["samples"] == COUNT
+        assert row["unit"] == ("" if row["key"] in ("image/fid", "image/variance") else "%")
+
+
+def test_figure_samples_differ_by_the_hierarchy_alone(held_out):
+    def image(index, shared, own):
+        channels = torch.stack([shared.expand(index.shape), own.expand(index.shape), index / COUNT], dim=-1)
+        return channels[..., None, None].expand(*channels.shape, 2, 2)
+
+    model = Answers(image, lambda index, shared, own: held_out.tensors["caption"][index])
+    samples = evaluated(model, held_out, image_means=[[1], [1, 2]]).samples
+    assert set(samples) == {"captions", "real", "given_x2", "given_x2_mean_1", "given_x2_mean_1-2"}
+    assert all(array.dtype == np.uint8 for name, array in samples.items() if name != "captions")
+    normal, mean = samples["given_x2"], samples["given_x2_mean_1"]
+    assert normal.shape == mean.shape == (4, 6, 3, 2, 2)
+    np.testing.assert_array_equal(normal[:, :, 0], mean[:, :, 0])  # g
+    assert len(np.unique(normal[:, :, 0])) > 10
+    assert len(np.unique(normal[:, :, 1])) > 10
+    assert np.unique(mean[:, :, 1]).tolist() == [0]
+
+
+def test_figure_conditions_are_spread_over_the_held_out_and_belong_together(perfect, held_out):
+    samples = evaluated(perfect, held_out).samples
+    asked = perfect.asked[-1][2]
+    assert len(set(asked)) == 4
+    assert min(asked) < COUNT / 4
+    assert max(asked) > 3 * COUNT / 4
+    assert samples["captions"].tolist() == [f"caption {i} 0" for i in asked]
+    expected = (held_out.tensors["image"][asked] * 255).round().to(torch.uint8).numpy()
+    np.testing.assert_array_equal(samples["real"], expected)
+    np.testing.assert_array_equal(samples["given_x2"], np.repeat(expected[:, None], 6, axis=1))
