@@ -33,6 +33,8 @@ try:
     OVERRIDES = {"precision": config["precision"]} if config["precision"] else {}
     CONTENT = {paper: spec.load(paper) for paper in spec.papers()}
     TABLES, FIGURES = spec.targets("tables"), spec.targets("figures")
+    for paper in CONTENT:
+        spec.check(paper, SCALE)
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -46,7 +48,7 @@ wildcard_constraints:
     # another scale's files are made with `--config scale=...` only: the rules below know the data of one scale
     scale=SCALE,
     paper="|".join(CONTENT),
-    model="[a-z][a-z0-9_~=.-]*",
+    model="[a-z][a-z0-9_]*",
     experiment="[a-z][a-z0-9_]*",
     dataset="[a-z][a-z0-9_]*",
     seed="[0-9]+",

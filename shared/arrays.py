@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -37,12 +38,12 @@ def load_split(folder: str | Path, split: str, modalities: dict[str, str], devic
     """A split with its modalities named as the experiment names them. InputError: a file or an array is missing."""
     path = Path(folder) / "data.npz"
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             tensors = {m: torch.from_numpy(arrays[f"{key}_{split}"]) for m, key in modalities.items()}
             labels = arrays[f"labels_{split}"]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the workflow, which prepares the data first") from None
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, ValueError, EOFError, OSError, BadZipFile) as error:
         raise InputError(f"{path}: unreadable ({error}); delete it and run the workflow again") from None
     tensors["labels"] = torch.from_numpy(np.unique(labels, return_inverse=True)[1])
     return Split({name: tensor.to(device) for name, tensor in tensors.items()})

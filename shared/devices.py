@@ -2,6 +2,8 @@
 
 import ctypes
 import importlib
+import inspect
+import os
 import pickle
 import sys
 from pathlib import Path
@@ -18,9 +20,12 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` takes a CUDA device, then Apple's, then the CPU. InputError: the named device is not there."""
+    """`auto` takes a CUDA device, or else the CPU. InputError: the named device is not there.
+
+    Apple's devices lack float64 and some deterministic kernels; they are used when asked for by name.
+    """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(name, False):
         raise InputError(f"device `{name}` is not available; use one of {[k for k, v in available.items() if v]}")
@@ -32,13 +37,16 @@ def describe_device(device: torch.device) -> str:
 
 
 def prepare_torch(threads: int) -> None:
-    """Thread count, denormals and determinism; to be called before the first tensor operation.
+    """Thread count, denormals, precision and determinism; to be called before the first tensor operation.
 
     Importance weights and vanishing gradients become subnormal numbers, which x86 cores handle 4 times slower.
+    A GPU computes float32 convolutions in TF32 unless told otherwise; a run that states float32 gets it.
     """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
     _keep_freed_memory()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=True)
 
@@ -57,11 +65,19 @@ def _keep_freed_memory() -> None:
 
 
 def build(spec: dict[str, Any]) -> Trainable:
-    """The model of a specification with its initial weights, which the run's seed determines."""
+    """The model of a specification with its initial weights, which the run's seed determines.
+
+    InputError: the builder does not take the specification's arguments.
+    """
     module, function = spec["builder"].split(":")
+    builder = getattr(importlib.import_module(module), function)
+    try:
+        inspect.signature(builder).bind(**spec["arguments"])
+    except TypeError as error:
+        raise InputError(f"papers/{spec['paper']}/experiments.yaml: {spec['model']}.arguments: {error}") from None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(spec, "initialisation"))
-        model = getattr(importlib.import_module(module), function)(**spec["arguments"])
+        model = builder(**spec["arguments"])
     return model.to(memory_format=torch.channels_last)
 
 
@@ -73,7 +89,7 @@ def load_trained(spec: dict[str, Any], weights: Path, device: torch.device) -> T
     except FileNotFoundError:
         raise InputError(f"{weights}: no such file; run the workflow, which trains it first") from None
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise InputError(
             f"{weights}: not the weights of {spec['model']} ({reason}); delete it and train again"
         ) from None

@@ -10,11 +10,28 @@ Writes metrics.json and samples.npz into the folder of the run.
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 from shared import spec as specification
 from shared.errors import InputError, run_cli
 from shared.files import atomic_path, read_json, write_json
 from shared.threads import limit_threads
+
+
+def read_trained(folder: Path, spec: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """train.json of a finished run. InputError: it was trained for another specification, or on other data."""
+    trained = read_json(folder / "train.json")
+    if trained["spec_sha256"] != specification.sha256(specification.training_part(spec)):
+        raise InputError(f"{folder}: trained for another specification; run the workflow, which trains it again")
+    if trained["data"]["sha256"] != data["sha256"]:
+        raise InputError(f"{folder}: trained on other data; run the workflow, which trains it again")
+    return trained
+
+
+def precision_note(spec: dict[str, Any]) -> str:
+    """What a table must say of runs that did not compute in float32."""
+    precision = spec["training"]["precision"]
+    return "" if precision == "float32" else f"; trained in {precision}"
 
 
 def main() -> None:
@@ -35,7 +52,7 @@ def main() -> None:
     import torch
 
     from shared import fingerprint
-    from shared.arrays import describe_data, load_captions, load_split
+    from shared.arrays import describe_data, load_split
     from shared.devices import choose_device, describe_device, load_trained, prepare_torch
     from shared.metrics.features import Extractors
     from shared.provenance import peak_memory_mb, provenance
@@ -44,18 +61,26 @@ def main() -> None:
     started = time.monotonic()
     prepare_torch(threads)
     device = choose_device(arguments.device)
-    trained = read_json(arguments.run / "train.json")
-    data = describe_data(arguments.data)
-    if trained["data"]["sha256"] != data["sha256"]:
-        raise InputError(f"{arguments.run}: trained on other data than {arguments.data}; run the workflow to retrain")
-    model = load_trained(spec, arguments.run / "weights.pt", device)
+    # of the code that runs, not of what the sources have become when a long job ends
+    origin = provenance(describe_device(device), threads)
+    code = [fingerprint.of_evaluation(spec)]
+    pipeline = [fingerprint.of_protocol(arguments.paper)]
 
-    trained_here = specification.evaluators(spec)
-    if trained_here:
-        name, seed = trained_here[0], 0  # one network for all models and seeds
-        network = specification.resolve(arguments.paper, arguments.experiment, name, arguments.scale, seed)
-        weights = arguments.evaluators / name / f"seed{seed}" / "weights.pt"
-        extractors = Extractors.of_classifier(load_trained(network, weights, device), device)
+    data = describe_data(arguments.data)
+    trained = read_trained(arguments.run, spec, data)
+    model = load_trained(spec, arguments.run / "weights.pt", device)
+    code.append(trained["fingerprint"])
+    pipeline.append(trained["pipeline"])
+    evaluators = specification.evaluators(spec)
+    if evaluators:
+        name, seed = evaluators[0], 0  # one network for all models and seeds
+        network = specification.resolve(
+            arguments.paper, arguments.experiment, name, arguments.scale, seed, specification.overrides(arguments)
+        )
+        folder = arguments.evaluators / name / f"seed{seed}"
+        code.append(read_trained(folder, network, data)["fingerprint"])
+        pipeline.append(code[-1])
+        extractors = Extractors.of_classifier(load_trained(network, folder / "weights.pt", device), device)
     else:
         extractors = Extractors.pretrained(arguments.data_root, device)
 
@@ -64,24 +89,23 @@ def main() -> None:
     result = protocol.evaluate(
         model,
         test,
-        load_captions(arguments.data, "test"),
-        data["caption_features"],
+        arguments.data,
         spec["evaluation"],
         extractors,
         lambda *purpose: torch.Generator(device).manual_seed(derive_seed(spec, "evaluation", *purpose)),
     )
     with atomic_path(arguments.run / "samples.npz") as temporary:
-        np.savez(temporary, **result.samples)
+        np.savez(temporary, **result.samples, data=data["description"])
     record = {name: spec[name] for name in ("paper", "experiment", "model", "scale", "seed")} | {
         "spec_sha256": specification.sha256(spec),
-        "fingerprint": specification.sha256([trained["fingerprint"], fingerprint.of_evaluation(spec)])[:16],
+        "fingerprint": specification.sha256(code)[:16],
+        "pipeline": specification.sha256(pipeline)[:16],
         "data": data["description"],
         "stand_in": data["stand_in"],
-        "protocol": result.protocol,
+        "protocol": result.protocol + precision_note(spec),
         "metrics": result.metrics,
         "training": trained["provenance"],
-        "provenance": provenance(describe_device(device), threads)
-        | {"seconds": round(time.monotonic() - started, 1), "peak_memory_mb": peak_memory_mb()},
+        "provenance": origin | {"seconds": round(time.monotonic() - started, 1), "peak_memory_mb": peak_memory_mb()},
     }
     write_json(arguments.run / "metrics.json", record)
 

@@ -6,6 +6,7 @@ python -m shared.figure --paper hmvae --figure fig7_oxford_flower_samples --scal
 """
 
 import argparse
+from collections.abc import Mapping
 from zipfile import BadZipFile
 
 import matplotlib as mpl
@@ -24,11 +25,11 @@ _FORMATS = {
 }
 
 
-def margin_note(scale: str) -> str:
-    """What stands in a figure's margin, so that it cannot be taken for what it is not."""
-    if scale == "demo":
-        return "scale: demo · the data are stand-ins drawn by this package, not comparable with the paper"
-    return f"scale: {scale}"
+def margin_note(scale: str, samples: Mapping[str, Mapping[str, np.ndarray]]) -> str:
+    """What stands in a figure's margin, so that it cannot be taken for what it is not: scale and data."""
+    data = "; ".join(sorted({str(arrays["data"]) for arrays in samples.values() if "data" in arrays}))
+    warning = " · not comparable with the paper" if scale == "demo" else ""
+    return " · ".join(filter(None, [f"scale: {scale}", data])) + warning
 
 
 def load_samples(arguments: list[str]) -> dict[str, dict[str, np.ndarray]]:
@@ -48,11 +49,11 @@ def load_samples(arguments: list[str]) -> dict[str, dict[str, np.ndarray]]:
     return samples
 
 
-def save(figure: Figure, prefix: str) -> None:
-    """Write <prefix>.pdf and <prefix>.png."""
+def save(figure: Figure, prefix: str, scale: str) -> None:
+    """Write <prefix>.pdf and <prefix>.png, which carry their scale as title."""
     for suffix, options in _FORMATS.items():
         with atomic_path(f"{prefix}.{suffix}") as path:
-            figure.savefig(path, **options)
+            figure.savefig(path, dpi=options["dpi"], metadata=options["metadata"] | {"Title": f"scale: {scale}"})
 
 
 def main() -> None:
@@ -66,7 +67,8 @@ def main() -> None:
 
     draw = figure_of(args.paper, args.figure)
     with mpl.rc_context(_STYLE):
-        save(draw(load_samples(args.samples), margin_note(args.scale)), args.out_prefix)
+        samples = load_samples(args.samples)
+        save(draw(samples, margin_note(args.scale, samples)), args.out_prefix, args.scale)
 
 
 if __name__ == "__main__":

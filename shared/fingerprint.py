@@ -82,11 +82,16 @@ def of_data(dataset: str) -> str:
 
 
 def of_training(spec: dict[str, Any]) -> str:
-    return fingerprint(["shared.training", _builder(spec)])
+    return fingerprint(["shared.train", _builder(spec)])
 
 
 def of_evaluation(spec: dict[str, Any]) -> str:
     return fingerprint(["shared.evaluate", f"papers.{spec['paper']}.evaluation", _builder(spec)])
+
+
+def of_protocol(paper: str) -> str:
+    """The part of an evaluation's code that all models of a paper share."""
+    return fingerprint(["shared.evaluate", f"papers.{paper}.evaluation"])
 
 
 def of_table(paper: str, stage: str) -> str:

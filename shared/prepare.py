@@ -79,10 +79,12 @@ def _arrays(data: PairedData) -> dict[str, np.ndarray]:
 
 
 def _provenance(dataset: str, key: str, path: Path) -> dict[str, str | int]:
-    """Name, checksum and size of a file; a warning where it has the official name but other content."""
+    """Name, checksum and size of a file; InputError: it has the official name but other content."""
     entry, found = ledger.entry(dataset, key), ledger.fingerprint(path)
     if path.name == Path(entry.path).name and entry.checksum is not None and not entry.checksum.matches(path):
-        logger.warning("%s: differs from the official file; it is used, since a local file wins", path)
+        names = ", ".join(entry.alternatives)
+        own = f", or give your own version one of the names {names}" if names else ""
+        raise InputError(f"{path}: not the official file, its checksum differs; fetch it again{own}")
     return {"file": path.name, "sha256": found.sha256, "bytes": found.bytes}
 
 

@@ -11,6 +11,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from shared import spec as specification
 from shared.errors import InputError, run_cli
 from shared.files import atomic_path, read_json, write_json
@@ -31,8 +33,8 @@ def publish(paper: str, scale: str) -> list[Path]:
             sources = [folder / f"{name}{suffix}" for suffix in suffixes]
             if not all(source.exists() for source in sources):
                 continue
-            if kind == "tables":
-                _check_scale(folder / f"{name}.csv", scale)
+            check = _check_table if kind == "tables" else _check_figure
+            check(sources, scale)
             experiments.add(entry["experiment"])
             for source in sources:
                 with atomic_path(target / source.name) as temporary:
@@ -45,7 +47,16 @@ def publish(paper: str, scale: str) -> list[Path]:
     return [*written, target / "provenance.json"]
 
 
-def _check_scale(table: Path, scale: str) -> None:
+def _check_figure(sources: list[Path], scale: str) -> None:
+    png = next(path for path in sources if path.suffix == ".png")
+    with Image.open(png) as image:
+        found = image.info.get("Title")
+    if found != f"scale: {scale}":
+        raise InputError(f"{png}: says `{found}`, not scale: {scale}; make it again with --config scale={scale}")
+
+
+def _check_table(sources: list[Path], scale: str) -> None:
+    table = next(path for path in sources if path.suffix == ".csv")
     with table.open(encoding="utf-8", newline="") as file:
         found = {line["scale"] for line in csv.DictReader(file)}
     if found != {scale}:

@@ -26,6 +26,8 @@ SCALABLE = {
     "arguments.warmup_epochs", "arguments.warmup_core", "arguments.warmup_private",
 }  # fmt: skip
 # What each part of an experiments.yaml must have.
+_TRAINING_KEYS = ("learning_rate", "batch_size", "epochs", "samples", "optimiser", "precision", "threads")
+_MODEL_KEYS = ("builder", "arguments", "training", "evaluation")
 _EXPERIMENT_KEYS = ("data", "modalities", "training", "seeds", "evaluation", "models")
 _TARGET_KEYS = {"tables": ("experiment", "runs", "needs"), "figures": ("experiment", "runs")}
 # What `--config` may override for every run.
@@ -50,8 +52,12 @@ def load(paper: str) -> dict[str, Any]:
     for name, experiment in content["experiments"].items():
         where = f"{path}: {name}"
         _require(experiment, _EXPERIMENT_KEYS, where)
+        _require(experiment["training"], _TRAINING_KEYS, f"{where}.training")
+        _refuse_others(experiment["training"], _TRAINING_KEYS, f"{where}.training")
         for model, entry in (experiment["models"] | experiment.get("evaluators", {})).items():
             _require(entry, ("builder",), f"{where}.{model}")
+            _refuse_others(entry, _MODEL_KEYS, f"{where}.{model}")
+            _refuse_others(entry.get("training", {}), _TRAINING_KEYS, f"{where}.{model}.training")
         for scale in SCALES:
             features = _at(experiment["evaluation"].get("features"), scale, f"{where}.evaluation.features")
             if features != PRETRAINED and features not in experiment.get("evaluators", {}):
@@ -78,6 +84,12 @@ def _require(node: Any, keys: tuple[str, ...], where: str) -> None:
     for key in keys:
         if not isinstance(node, dict) or key not in node:
             raise InputError(f"{where}: the key `{key}` is missing; add it")
+
+
+def _refuse_others(node: Any, keys: tuple[str, ...], where: str) -> None:
+    for key in node:
+        if key not in keys:
+            raise InputError(f"{where}: the key `{key}` is unknown; possible: {', '.join(keys)}")
 
 
 def _leaf(node: Any) -> bool:
@@ -151,6 +163,13 @@ def resolve(
     }
 
 
+def check(paper: str, scale: str) -> None:
+    """Resolve every run of a paper, so that a mistake is reported before any of them starts. InputError: as resolve."""
+    for name, node in load(paper)["experiments"].items():
+        for model in node["models"] | node.get("evaluators", {}):
+            resolve(paper, name, model, scale, 0)
+
+
 def data_part(paper: str, experiment: str, scale: str) -> dict[str, Any]:
     """The specification of the experiment's data at a scale, which all its runs share."""
     node = experiment_of(paper, experiment)["data"]
@@ -206,6 +225,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def from_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
     """The specification that `add_run_arguments` options ask for."""
-    overrides = {key: getattr(arguments, key) for key in OVERRIDES if getattr(arguments, key) is not None}
     names = (arguments.paper, arguments.experiment, arguments.model, arguments.scale, arguments.seed)
-    return resolve(*names, overrides)
+    return resolve(*names, overrides(arguments))
+
+
+def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the options replace in every run's specification."""
+    return {key: getattr(arguments, key) for key in OVERRIDES if getattr(arguments, key) is not None}

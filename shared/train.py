@@ -2,7 +2,7 @@
 --data runs/demo/data/oxford_flower --out runs/demo/hmvae/oxford_flower/mvae/seed0`.
 
 Writes weights.pt (the final weights) and train.json (specification, training curve, provenance). A checkpoint lies
-beside them while the run goes on; the same command continues from it.
+beside them, from which the same command continues; it also makes the two files again, at once, if they are lost.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def main() -> None:
     spec = specification.from_arguments(arguments)
     threads = limit_threads(spec["training"]["threads"])
 
-    from shared import training  # torch is imported once the arguments are known to be right
+    from shared import fingerprint, training  # torch is imported once the arguments are known to be right
     from shared.arrays import describe_data, load_split
     from shared.devices import choose_device, describe_device, prepare_torch
     from shared.progress import Progress
@@ -35,6 +35,9 @@ def main() -> None:
 
     prepare_torch(threads)
     device = choose_device(arguments.device)
+    # of the code that runs, not of what the sources have become when a long run ends
+    origin = provenance(describe_device(device), threads)
+    pipeline = fingerprint.fingerprint(["shared.train"])
     data = describe_data(arguments.data)
     with ExitStack() as stack:
         stack.enter_context(training.exclusive(arguments.out))
@@ -55,13 +58,12 @@ def main() -> None:
             "spec": spec,
             "spec_sha256": run.identity["spec"],
             "fingerprint": run.identity["code"],
+            "pipeline": pipeline,
             "data": data,
             "history": run.position.history,
-            "provenance": provenance(describe_device(device), threads)
-            | {"seconds": round(run.position.seconds, 1), "peak_memory_mb": peak_memory_mb()},
+            "provenance": origin | {"seconds": round(run.position.seconds, 1), "peak_memory_mb": peak_memory_mb()},
         }
         write_json(arguments.out / "train.json", record)
-        checkpoint.unlink()
         progress.say(f"done in {run.position.seconds:.0f} s, final loss {run.position.history[-1]['loss']:.2f}")
 
 

@@ -1,6 +1,5 @@
 """The training loop: resumable to the bit, deterministic, and the same for every model and evaluator network."""
 
-import io
 import math
 import signal
 import time
@@ -42,11 +41,9 @@ class Interrupted(SystemExit):
 
 
 def save(path: Path, value: Any) -> None:
-    """torch.save, atomic, and with bytes that depend on the value alone (not on the file's name)."""
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    """torch.save, atomic, and with bytes that depend on the value alone: given a path, torch stores its name too."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(value, file)
 
 
 class Training:
@@ -80,11 +77,16 @@ class Training:
         generator = torch.Generator().manual_seed(derive_seed(self.spec, "order", epoch))
         return torch.randperm(len(self.data), generator=generator).to(self.device)
 
+    @property
+    def finished(self) -> bool:
+        return self.position.epoch >= self.settings["epochs"]
+
     def state(self) -> dict[str, Any]:
+        """What a checkpoint holds. A finished run takes no further step: its optimiser is left out."""
         return {
             "identity": self.identity,
             "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimiser": None if self.finished else self.optimiser.state_dict(),
             "noise": self.noise.get_state(),
             "position": asdict(self.position),
         }
@@ -101,9 +103,11 @@ class Training:
             changed = [key for key, value in self.identity.items() if state["identity"].get(key) != value]
             return f"starting: the checkpoint has another {' and '.join(changed)}"
         self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
         self.noise.set_state(state["noise"].cpu())
         self.position = Position(**state["position"])
+        if self.finished:
+            return "nothing to train: this very run was finished before"
+        self.optimiser.load_state_dict(state["optimiser"])
         return f"resuming at epoch {self.position.epoch + 1}, step {self.position.step + 1}"
 
     def keep(self, checkpoint: Path) -> None:
@@ -133,13 +137,19 @@ class Training:
         return loss
 
     def run(self, checkpoint: Path, progress: Progress) -> None:
-        """Train to the last epoch. The checkpoint is renewed every minute and when a signal asks to stop."""
+        """Train to the last epoch.
+
+        The checkpoint is written at the start, every minute, when a signal asks to stop, and at the end. The last one
+        stays: a run that is asked for again, while nothing that determines it has changed, ends at once.
+        """
         position, settings = self.position, self.settings
         self.model.train()
         saved = started = time.monotonic()
         before = position.seconds
         with stop_requests() as requests:
-            while position.epoch < settings["epochs"]:
+            if not checkpoint.exists():
+                self.keep(checkpoint)
+            while not self.finished:
                 order = self.order(position.epoch)
                 while position.step < self.steps_per_epoch:
                     first = position.step * settings["batch_size"]

@@ -123,7 +123,7 @@ def mixture_entropy(components: Sequence[LinearGaussian]) -> float:
     for d in components[0].where["g"]:
         means = np.array([q.mean[d] for q in components])
         scales = np.sqrt([q.cov[d, d] for q in components])
-        axis = np.linspace((means - 10 * scales).min(), (means + 10 * scales).max(), 400)
+        axis = np.linspace((means - 10 * scales).min(), (means + 10 * scales).max(), 200)
         axes.append(axis)
         volume *= axis[1] - axis[0]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)

@@ -5,14 +5,16 @@ Everything goes through in chunks: memory does not grow with the number of capti
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from shared.arrays import Split
+from shared.arrays import Split, describe_data, load_captions
 from shared.contract import MultimodalVAE
+from shared.errors import InputError
 from shared.metrics.features import Extractors, FeatureExtractor
 from shared.metrics.fid import FeatureMoments, frechet_distance
 from shared.metrics.precision_recall import precision_recall
@@ -40,17 +42,19 @@ class Evaluation:
 def evaluate(
     model: MultimodalVAE,
     test: Split,
-    captions: np.ndarray,
-    caption_features: str,
+    data: Path,
     settings: dict[str, Any],
     extractors: Extractors,
     generator: Callable[..., Generator],
 ) -> Evaluation:
     """All metrics of Table 2 and the samples of Fig. 7 for one trained model.
 
-    settings: the specification's `evaluation`. captions: test captions as text, (N, 10). caption_features: their
-    name, for the names of metrics. generator: makes a generator for a purpose, so that metrics are independent.
+    data: folder of the prepared data, which holds the captions as text and the name of their features.
+    settings: the specification's `evaluation`. generator: makes a generator for a purpose, so that metrics are
+    independent.
     """
+    caption_features = describe_data(data)["caption_features"]
+    captions = load_captions(data, "test")
     available = len(test)
     of_variance = available if settings["variance_captions"] == "all" else min(settings["variance_captions"], available)
     protocol = PROTOCOL.format(
@@ -78,6 +82,9 @@ def variant(means: Sequence[int]) -> str:
 
 
 def _range(means: Sequence[int]) -> str:
+    """InputError: the levels leave a gap, which the name could not tell."""
+    if list(means) != list(range(means[0], means[-1] + 1)):
+        raise InputError(f"evaluation: means of the levels {list(means)}: give levels without a gap, in order")
     return f"{means[0]}-{means[-1]}" if len(means) > 1 else str(means[0])
 
 
@@ -109,9 +116,9 @@ class RealImages:
         self.moments = FeatureMoments(extractors.fid.dimension)
         manifold = []
         for first in range(0, len(test), CHUNK):
-            images = test.batch(slice(first, first + CHUNK))["image"]
-            self.moments.update(extractors.fid(images))
-            manifold.append(extractors.manifold(images))
+            features = extractors(test.batch(slice(first, first + CHUNK))["image"])
+            self.moments.update(features.fid)
+            manifold.append(features.manifold)
         self.manifold = torch.cat(manifold)
 
 
@@ -127,8 +134,9 @@ def image_metrics(
     points, name = len(fake.test), variant(fake.means)
     moments, manifold = FeatureMoments(extractors.fid.dimension), []
     for (images,) in fake.chunks(1, points, generator("image")):
-        moments.update(extractors.fid(images))
-        manifold.append(extractors.manifold(images))
+        features = extractors(images)
+        moments.update(features.fid)
+        manifold.append(features.manifold)
     overlap = precision_recall(real.manifold, torch.cat(manifold), settings["neighbours"])
     spread = ConditionalVariance()
     for images in fake.chunks(settings["variance_samples"], variance_captions, generator("variance")):
@@ -166,8 +174,9 @@ def caption_metrics(
     generator: Callable[..., Generator],
 ) -> list[dict[str, Any]]:
     """Precision, recall and F1 of p(x2|x1) against p(x2), in the caption features themselves."""
-    generated = [captions for (captions,) in fake.chunks(1, len(test), generator("caption"))]
-    overlap = precision_recall(test.tensors["caption"], torch.cat(generated), settings["neighbours"])
+    generated = torch.cat([captions for (captions,) in fake.chunks(1, len(test), generator("caption"))])
+    # on the CPU, as all metrics: not every device has float64
+    overlap = precision_recall(test.tensors["caption"].cpu(), generated.cpu(), settings["neighbours"])
     suffix = "" if caption_features == "char-CNN-RNN" else f" ({caption_features} features)"
     values = {"precision": overlap.precision, "recall": overlap.recall, "f1": overlap.f1}
     titles = {"precision": "Precision", "recall": "Recall", "f1": "F1"}

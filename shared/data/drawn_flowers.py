@@ -123,7 +123,7 @@ def load(spec: DatasetSpec, data_root: Path) -> PairedData:
         },
         stand_in=True,
         caption_features="TF-IDF+SVD",
-        description="drawn flowers (stand-in for Oxford Flower), caption features TF-IDF+SVD",
+        description="flowers drawn by the package, caption features TF-IDF+SVD",
     )
 
 

@@ -119,11 +119,24 @@ class ClassifierFeatures(FeatureExtractor):
 
 
 @dataclass(frozen=True)
+class Features:
+    """Features of the same images in both spaces of an evaluation, (N, D) each."""
+
+    fid: Tensor
+    manifold: Tensor
+
+
+@dataclass(frozen=True)
 class Extractors:
     """The two feature spaces of an evaluation: of the Fréchet distance, and of everything else."""
 
     fid: FeatureExtractor
     manifold: FeatureExtractor
+
+    def __call__(self, images: Tensor) -> "Features":
+        """Both kinds of features of images (N, 3, H, W); one pass where they are the same."""
+        manifold = self.manifold(images)
+        return Features(manifold if self.fid is self.manifold else self.fid(images), manifold)
 
     @classmethod
     def pretrained(cls, data_root: str | Path, device: torch.device | str) -> "Extractors":

@@ -61,6 +61,7 @@ class Measurement:
 class Run:
     """What one metrics.json or architecture.json says.
 
+    fingerprint: of all code behind the numbers. pipeline: of the part that all models of a table share.
     values: by metric key and variant, empty if diverged.
     """
 
@@ -68,6 +69,7 @@ class Run:
     model: str
     seed: int | None
     fingerprint: str
+    pipeline: str
     protocol: str
     data: str
     values: dict[tuple[str, str], Measurement]
@@ -107,6 +109,7 @@ def _metrics(file: Path, content: dict[str, Any]) -> Run:
         model=content["model"],
         seed=content["seed"],
         fingerprint=content["fingerprint"],
+        pipeline=content["pipeline"],
         protocol=content["protocol"],
         data=(STAND_IN if content["stand_in"] else "") + content["data"],
         values={(m["key"], m["variant"]): _measurement(file, m) for m in content.get("metrics", [])},
@@ -126,7 +129,7 @@ def _counts(file: Path, content: dict[str, Any]) -> Run:
         ("architecture/latent_variables", ""): Measurement("# LV", content["latent_variables"], ""),
         ("architecture/parameters", ""): Measurement("# Params", content["parameters"] / 1e6, "M"),
     }
-    return Run(file, content["model"], None, content["fingerprint"], COUNTED, NO_DATA, values)
+    return Run(file, content["model"], None, content["fingerprint"], "", COUNTED, NO_DATA, values)
 
 
 def build(table: Table, reported: Cells, runs: Sequence[Run], margins: Margins, scale: str) -> pd.DataFrame:
@@ -176,7 +179,7 @@ def _line(
         "reproduced_n": str(len(values)) if values else "",
         "difference": fixed(fmean(values) - cell.mean) if values and cell.mean is not None else "",
         "verdict": judged,
-        "protocol": _protocol(mine),
+        "protocol": _protocol(mine, runs),
         "scale": scale,
         "data": " / ".join(sorted({run.data for run in mine})),
     }
@@ -214,10 +217,15 @@ def verdict_text(judged: Verdict) -> str:
     return judged.verdict
 
 
-def _protocol(mine: Sequence[Run]) -> str:
-    """The runs' protocols. Seeds made by different code are noted here, the CSV has no other place."""
+def _protocol(mine: Sequence[Run], all_runs: Sequence[Run]) -> str:
+    """The protocols of a row's runs.
+
+    What was made by different code is noted here, the CSV has no other place: seeds of one model, or models of one
+    table whose common part, training loop and evaluation, is not the same.
+    """
     parts = sorted({run.protocol for run in mine})
-    if len({run.fingerprint for run in mine}) > 1:
+    pipelines = {run.pipeline for run in all_runs if not run.is_count}
+    if len({run.fingerprint for run in mine}) > 1 or (len(pipelines) > 1 and mine and not mine[0].is_count):
         parts.append(MIXED)
     return "; ".join(parts)
 

@@ -6,7 +6,7 @@ from shared.errors import InputError
 from shared.training import save
 
 CPU = torch.device("cpu")
-SPEC = {"seed": 0, "model": "small", "builder": "tests.tiny:model", "arguments": {"hidden": 4}}
+SPEC = {"seed": 0, "paper": "tiny", "model": "small", "builder": "tests.tiny:model", "arguments": {"hidden": 4}}
 
 
 def test_a_device_that_is_not_there_is_one_line():
@@ -36,6 +36,13 @@ def test_weights_that_do_not_fit_are_one_line(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match=r"\A[^\n]*weights\.pt: not the weights of small[^\n]*\Z"):
             load_trained(SPEC, path, CPU)
+
+
+def test_arguments_that_the_builder_does_not_take_are_one_line():
+    for arguments, wrong in (({"hiden": 4}, "hiden"), ({}, "hidden")):
+        line = rf"\Apapers/tiny/experiments\.yaml: small\.arguments: [^\n]*{wrong}[^\n]*\Z"
+        with pytest.raises(InputError, match=line):
+            build(SPEC | {"arguments": arguments})
 
 
 def test_initial_weights_depend_on_the_seed_alone():

@@ -143,7 +143,7 @@ def closures(monkeypatch):
     resolved = spec.resolve("hmvae", "oxford_flower", "mvae", "demo", 0)
     builder = resolved["builder"].split(":")[0]
     return {
-        "training": set(fingerprint.closure(["shared.training", builder])),
+        "training": set(fingerprint.closure(["shared.train", builder])),
         "evaluation": set(fingerprint.closure(["shared.evaluate", "papers.hmvae.evaluation", builder])),
         "figure": set(fingerprint.closure(["shared.figure", "papers.hmvae.figures"])),
         "table": set(fingerprint.closure(["shared.aggregate", "papers.hmvae.tables"])),

@@ -1,5 +1,6 @@
 """What all models have in common, on linear-Gaussian versions of each whose densities are known exactly."""
 
+from dataclasses import replace
 from itertools import chain, combinations
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 import torch
 
 from papers.hmvae.model import UniformDropoutMHVAE
+from papers.mhvae.model import MHVAE
+from shared.baselines.mvae import MVAE
 from tests.linear_gaussian import (
     G,
     X,
@@ -17,6 +20,7 @@ from tests.linear_gaussian import (
     losses,
     mdvae,
     mhvae,
+    mhvae_bound,
     mixture_log_prob,
     mmvae,
     mvae,
@@ -46,32 +50,56 @@ def subsets(names):
     return chain.from_iterable(combinations(names, size) for size in range(1, len(names) + 1))
 
 
-def as_numbers(latents):
-    return {name: value.numpy() for name, value in latents.items()}
+def points(toy, count):
+    """Different data points: the modalities of each, (B, X)."""
+    rng = np.random.default_rng(0)
+    return {m: x + rng.normal(size=(count, X)) for m, x in toy.x.items()}
+
+
+def as_batch(values, names):
+    return {m: torch.from_numpy(values[m]) for m in names}
 
 
 def test_log_joint_is_the_joint_density(toy):
-    rng = np.random.default_rng(0)
-    latents = {
-        name: rng.normal(size=(2, 3, len(where)))
-        for name, where in toy.p.where.items()
-        if name not in toy.model.modalities
-    }
+    rng, x = np.random.default_rng(1), points(toy, 3)
+    latents = {name: rng.normal(size=(2, 3, len(toy.p.where[name]))) for name in latents_of(toy)}
     for names in [(), *subsets(toy.x)]:
-        x = toy.batch(3, *names) if names else {}
         with torch.no_grad():
-            found = toy.model.log_joint({name: torch.from_numpy(value) for name, value in latents.items()}, x)
-        repeated = {m: np.tile(value, (2, 1, 1)) for m, value in x.items()}
+            found = toy.model.log_joint(as_batch(latents, latents), as_batch(x, names))
+        repeated = {m: np.tile(x[m], (2, 1, 1)) for m in names}
         np.testing.assert_allclose(found.numpy(), toy.p.log_prob(latents | repeated), rtol=1e-10)
 
 
 def test_samples_carry_the_density_of_the_posterior(toy):
+    x = points(toy, 3)
     for names in subsets(toy.x):
         with torch.no_grad():
-            latents, log_q = toy.model.sample_latents(toy.batch(3, *names), 4, generator())
+            latents, log_q = toy.model.sample_latents(as_batch(x, names), 4, generator())
         assert log_q.shape == (4, 3)
-        expected = mixture_log_prob(toy.components(toy.only(*names)), as_numbers(latents))
-        np.testing.assert_allclose(log_q.numpy(), expected, rtol=1e-10)
+        for point in range(3):
+            components = toy.components({m: x[m][point] for m in names})
+            own = {name: value[:, point].numpy() for name, value in latents.items()}
+            np.testing.assert_allclose(log_q[:, point].numpy(), mixture_log_prob(components, own), rtol=1e-10)
+
+
+def test_points_of_a_batch_do_not_mix(toy):
+    """The loss of different data points is the mean of their own."""
+    x = points(toy, 2)
+    own = [exact_loss(replace(toy, x={m: x[m][point] for m in x})) for point in range(2)]
+    batch, noise = {m: torch.from_numpy(np.tile(x[m], (400, 1))) for m in x}, generator()
+    with torch.no_grad():
+        estimates = [toy.model.loss(batch, 0, 3, noise).total.item() for _ in range(25)]
+    assert_mean(np.array(estimates), np.mean(own), precision=0.1)
+
+
+def exact_loss(toy):
+    """Of each kind: one bound, or the sum of the joint one and those of the modalities alone."""
+    alone = [(m,) for m in toy.x]
+    if isinstance(toy.model, MVAE):
+        return -sum(toy.bound(*names).elbo for names in [(), *alone])
+    if isinstance(toy.model, MHVAE):
+        return -sum(mhvae_bound(toy, *names).elbo for names in [tuple(toy.x), *alone])
+    return -toy.bound().elbo
 
 
 def test_samples_have_the_moments_of_the_posterior(toy):

@@ -137,6 +137,9 @@ def test_an_override_replaces_the_experiments_value(tiny):
         ("runs: [small]}", "runs: [smal]}", ("fig1_line", "no model `smal`")),
         ("fig1_line: {experiment: line", "fig1_line: {experiment: circle", ("fig1_line", "no experiment")),
         ("demo: judge", "demo: jury", ("line.evaluation.features", "`jury` is neither")),
+        ("      epochs: {value: 50", "      epocs: {value: 50", ("line.training", "`epochs` is missing")),
+        ("          learning_rate: {value: 2", "          rate: {value: 2", ("large.training", "`rate` is unknown")),
+        ("        training:\n", "        trainings:\n", ("line.large", "`trainings` is unknown")),
         ("experiments:\n", "experiments: [\n", ("not valid YAML",)),
     ],
 )  # fmt: skip

@@ -27,6 +27,7 @@ CPU = torch.device("cpu")
 OPTIONS = "--paper tiny --experiment line --model small --scale demo --seed 3 --data data --device cpu --progress lines"
 # The command line itself, but for a checkpoint after every step: no test can wait for a minute.
 EAGER = "from shared import train, training; training.CHECKPOINT_SECONDS = 0; train.run_cli(train.main)"
+PATIENCE = 300  # seconds; a busy machine takes minutes to import torch
 STEPS = 6 * 3  # 20 points in batches of 8
 
 
@@ -189,6 +190,14 @@ def test_a_checkpoint_of_something_else_is_not_continued(spec, points, checkpoin
         assert same(other.model.state_dict(), fresh)
 
 
+def test_a_finished_run_is_not_trained_again(spec, points, tmp_path):
+    weights = finish(begin(spec, points), tmp_path / "checkpoint.pt")
+    again = begin(spec, points)
+    assert again.restore(tmp_path / "checkpoint.pt").startswith("nothing to train")
+    assert same(finish(again, tmp_path / "checkpoint.pt"), weights)
+    assert len(again.position.history) == 3
+
+
 def test_another_evaluation_is_no_other_training(spec, points, checkpoint):
     assert begin(spec | {"evaluation": {"neighbours": 5}}, points).restore(checkpoint).startswith("resuming")
 
@@ -280,37 +289,37 @@ def start(repository, out, log):
     return subprocess.Popen(command, cwd=repository, env=variables, stderr=subprocess.PIPE, text=True)
 
 
-def saved_after(moment, checkpoint):
-    return checkpoint.exists() and checkpoint.stat().st_mtime_ns > moment
+def steps_done(checkpoint):
+    """Steps behind a run when it saved its state."""
+    if not checkpoint.exists():
+        return 0
+    position = torch.load(checkpoint, weights_only=True)["position"]
+    return 3 * position["epoch"] + position["step"]
 
 
 def test_killed_again_and_again_it_ends_with_the_same_weights(repository, finished):
     out, log = repository / "runs" / "killed", repository / "logs" / "killed.log"
     checkpoint = out / "checkpoint.pt"
-    positions = []
+    done = 0
     for number, status in ((signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        moment = time.time_ns()
+        before = done
         with start(repository, "runs/killed", "logs/killed.log") as process:
-            deadline = time.monotonic() + 60
-            while not saved_after(moment, checkpoint) and process.poll() is None and time.monotonic() < deadline:
+            deadline = time.monotonic() + PATIENCE
+            while steps_done(checkpoint) == before and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.02)
             process.send_signal(number)
-            _, error = process.communicate(timeout=60)
+            _, error = process.communicate(timeout=PATIENCE)
         assert process.returncode == status, error
         assert "Traceback" not in error
-        assert checkpoint.exists()
         assert not (out / "weights.pt").exists()
         assert not (out / "train.json").exists()
-        state = torch.load(checkpoint, weights_only=True)["position"]
-        positions.append(3 * state["epoch"] + state["step"])
-        expected = "starting" if len(positions) == 1 else "resuming at epoch"
-        assert expected in log.read_text().splitlines()[0]
-    assert 0 < positions[0] < positions[1] < positions[2] < STEPS
+        assert ("resuming at epoch" if before else "starting") in log.read_text().splitlines()[0]
+        done = steps_done(checkpoint)
+        assert before < done < STEPS
 
     result = train(repository, "runs/killed", "--log", "logs/killed.log")
     assert result.returncode == 0, result.stderr
-    epoch, step = positions[-1] // 3 + 1, positions[-1] % 3 + 1
-    assert f"resuming at epoch {epoch}, step {step}" in log.read_text()
+    assert f"resuming at epoch {done // 3 + 1}, step {done % 3 + 1}" in log.read_text()
     assert (out / "weights.pt").read_bytes() == (finished / "weights.pt").read_bytes()
     records = [json.loads((folder / "train.json").read_text()) for folder in (out, finished)]
     assert records[0]["history"] == records[1]["history"]
@@ -318,7 +327,8 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(repository, finish
 
 
 def test_a_finished_run_leaves_weights_a_record_and_its_log(repository, finished):
-    assert sorted(path.name for path in finished.iterdir() if path.name != ".lock") == ["train.json", "weights.pt"]
+    names = sorted(path.name for path in finished.iterdir() if path.name != ".lock")
+    assert names == ["checkpoint.pt", "train.json", "weights.pt"]
     lines = (repository / "logs" / "whole.log").read_text().splitlines()
     assert all(line.startswith("demo/tiny/line/small/seed3: ") for line in lines)
     assert "starting" in lines[0]

@@ -8,6 +8,8 @@ from papers.hmvae import evaluation
 from papers.hmvae.evaluation import Conditional, evaluate, variant
 from shared.arrays import Split
 from shared.contract import MultimodalVAE
+from shared.errors import InputError
+from shared.files import write_json
 from shared.metrics.features import Extractors, FeatureExtractor
 
 CPU = torch.device("cpu")
@@ -93,20 +95,25 @@ def generators(*purpose):
     return torch.Generator().manual_seed(sum(map(ord, purpose[0])))
 
 
-def texts():
-    return np.array([[f"caption {i} {j}" for j in range(10)] for i in range(COUNT)])
+@pytest.fixture
+def evaluated(tmp_path):
+    """evaluate() of a model on a split, with the data set's captions as `shared.prepare` writes them."""
+    texts = np.array([[f"caption {i} {j}" for j in range(10)] for i in range(COUNT)])
+    np.savez(tmp_path / "data.npz", captions_test=texts)
 
+    def evaluated(model, split, caption_features="char-CNN-RNN", extractors=None, **changes):
+        write_json(tmp_path / "data.json", {"caption_features": caption_features})
+        extractors = extractors or Extractors(Pixels(), Pixels())
+        return evaluate(model, split, tmp_path, SETTINGS | changes, extractors, generators)
 
-def evaluated(model, split, caption_features="char-CNN-RNN", extractors=None, **changes):
-    extractors = extractors or Extractors(Pixels(), Pixels())
-    return evaluate(model, split, texts(), caption_features, SETTINGS | changes, extractors, generators)
+    return evaluated
 
 
 def values(result, variant=""):
     return {row["key"]: row["value"] for row in result.metrics if row["variant"] == variant}
 
 
-def test_a_model_that_knows_the_held_out_by_heart_is_perfect(perfect, held_out):
+def test_a_model_that_knows_the_held_out_by_heart_is_perfect(evaluated, perfect, held_out):
     found = values(evaluated(perfect, held_out))
     assert found["image/fid"] == pytest.approx(0, abs=1e-6)
     for key in ("image/precision", "image/recall", "image/f1", *CAPTION_METRICS):
@@ -114,7 +121,7 @@ def test_a_model_that_knows_the_held_out_by_heart_is_perfect(perfect, held_out):
     assert found["image/variance"] == 0  # it has one image for each caption
 
 
-def test_a_model_that_ignores_its_condition(held_out):
+def test_a_model_that_ignores_its_condition(evaluated, held_out):
     mean_image, mean_caption = (held_out.tensors[name].mean(dim=0) for name in ("image", "caption"))
     constant = Answers(
         lambda index, shared, own: mean_image.expand(*index.shape, 3, 2, 2),
@@ -128,7 +135,7 @@ def test_a_model_that_ignores_its_condition(held_out):
     assert found["image/variance"] == pytest.approx(0, abs=1e-12)
 
 
-def test_variance_is_that_of_samples_that_share_a_caption(held_out):
+def test_variance_is_that_of_samples_that_share_a_caption(evaluated, held_out):
     """Every pixel is the caption's own constant plus uniform noise: variance 1/12 of samples, not of captions."""
     noisy = Answers(
         lambda index, shared, own: (0.5 * index / COUNT + 0.5 * own)[..., None, None, None].expand(
@@ -140,7 +147,7 @@ def test_variance_is_that_of_samples_that_share_a_caption(held_out):
     assert found["image/variance"] == pytest.approx(0.25 / 12, rel=0.05)
 
 
-def test_each_way_to_generate_is_a_variant(perfect, held_out):
+def test_each_way_to_generate_is_a_variant(evaluated, perfect, held_out):
     result = evaluated(perfect, held_out, image_means=[[1], [1, 2], [1, 2, 3]], caption_means=[[1]])
     found = [(row["key"], row["variant"]) for row in result.metrics]
     assert found == [
@@ -151,7 +158,12 @@ def test_each_way_to_generate_is_a_variant(perfect, held_out):
     assert {tuple(means) for target, _, _, means in perfect.asked if target == "image"} == {(), (1,), (1, 2), (1, 2, 3)}
 
 
-def test_means_take_the_place_of_samples_in_their_variant_only(held_out):
+def test_levels_with_a_gap_have_no_name(evaluated, perfect, held_out):
+    with pytest.raises(InputError, match=r"\A[^\n]*\[1, 3\][^\n]*without a gap[^\n]*\Z"):
+        evaluated(perfect, held_out, image_means=[[1, 3]])
+
+
+def test_means_take_the_place_of_samples_in_their_variant_only(evaluated, held_out):
     model = Answers(
         lambda index, shared, own: (0.0 * index + own)[..., None, None, None].expand(*index.shape, 3, 2, 2),
         lambda index, shared, own: held_out.tensors["caption"][index],
@@ -174,7 +186,7 @@ def test_chunks_cover_every_condition_once(perfect, held_out, chunk, monkeypatch
         torch.testing.assert_close(torch.cat(pieces, dim=1)[-1], held_out.tensors["image"][:points])
 
 
-def test_nothing_grows_with_the_held_out(perfect, held_out, monkeypatch):
+def test_nothing_grows_with_the_held_out(evaluated, perfect, held_out, monkeypatch):
     monkeypatch.setattr(evaluation, "CHUNK", 8)
     evaluated(perfect, held_out, variance_captions="all")
     metrics = perfect.asked[:-1]  # the last are the figure's few samples
@@ -182,7 +194,7 @@ def test_nothing_grows_with_the_held_out(perfect, held_out, monkeypatch):
     assert not torch.is_inference_mode_enabled()
 
 
-def test_the_number_of_captions_for_the_variance(perfect, held_out):
+def test_the_number_of_captions_for_the_variance(evaluated, perfect, held_out):
     for wanted, used in ((10, 10), (1000, COUNT), ("all", COUNT)):
         perfect.asked.clear()
         result = evaluated(perfect, held_out, variance_captions=wanted)
@@ -192,7 +204,7 @@ def test_the_number_of_captions_for_the_variance(perfect, held_out):
         assert f"variance over 5 samples for {words} captions" in result.protocol
 
 
-def test_the_same_generators_give_the_same_numbers(held_out):
+def test_the_same_generators_give_the_same_numbers(evaluated, held_out):
     model = Answers(
         lambda index, shared, own: (0.5 * shared + 0.5 * own)[..., None, None, None].expand(*index.shape, 3, 2, 2),
         lambda index, shared, own: held_out.tensors["caption"][index] + own[..., None],
@@ -206,7 +218,7 @@ def test_the_same_generators_give_the_same_numbers(held_out):
         assert values(alone)[key] == values(first)[key]
 
 
-def test_a_metric_with_substitute_features_has_another_name(perfect, held_out):
+def test_a_metric_with_substitute_features_has_another_name(evaluated, perfect, held_out):
     def names(*arguments):
         return {row["key"]: row["name"] for row in evaluated(perfect, held_out, *arguments).metrics}
 
@@ -220,14 +232,14 @@ def test_a_metric_with_substitute_features_has_another_name(perfect, held_out):
     assert ours["caption/recall"] == "Recall (TF-IDF+SVD features)"
 
 
-def test_the_protocol_names_features_and_neighbours(perfect, held_out):
+def test_the_protocol_names_features_and_neighbours(evaluated, perfect, held_out):
     protocol = evaluated(perfect, held_out, extractors=Extractors(PretrainedPixels(), Pixels()), neighbours=4).protocol
     assert "FID with pretrained pixel features" in protocol
     assert "4 nearest neighbours in pixel features" in protocol
     assert "\n" not in protocol
 
 
-def test_every_row_says_what_it_measured(perfect, held_out):
+def test_every_row_says_what_it_measured(evaluated, perfect, held_out):
     for row in evaluated(perfect, held_out).metrics:
         assert set(row) == {"key", "variant", "name", "value", "unit", "samples"}
         assert isinstance(row["value"], float)
@@ -235,7 +247,7 @@ def test_every_row_says_what_it_measured(perfect, held_out):
         assert row["unit"] == ("" if row["key"] in ("image/fid", "image/variance") else "%")
 
 
-def test_figure_samples_differ_by_the_hierarchy_alone(held_out):
+def test_figure_samples_differ_by_the_hierarchy_alone(evaluated, held_out):
     def image(index, shared, own):
         channels = torch.stack([shared.expand(index.shape), own.expand(index.shape), index / COUNT], dim=-1)
         return channels[..., None, None].expand(*channels.shape, 2, 2)
@@ -252,7 +264,7 @@ def test_figure_samples_differ_by_the_hierarchy_alone(held_out):
     assert np.unique(mean[:, :, 1]).tolist() == [0]
 
 
-def test_figure_conditions_are_spread_over_the_held_out_and_belong_together(perfect, held_out):
+def test_figure_conditions_are_spread_over_the_held_out_and_belong_together(evaluated, perfect, held_out):
     samples = evaluated(perfect, held_out).samples
     asked = perfect.asked[-1][2]
     assert len(set(asked)) == 4
