@@ -39,7 +39,7 @@ def test_weights_that_do_not_fit_are_one_line(tmp_path):
 
 
 def test_arguments_that_the_builder_does_not_take_are_one_line():
-    for arguments, wrong in (({"hiden": 4}, "hiden"), ({}, "hidden")):
+    for arguments, wrong in (({"hidden": 4, "depth": 2}, "depth"), ({}, "hidden")):
         line = rf"\Apapers/tiny/experiments\.yaml: small\.arguments: [^\n]*{wrong}[^\n]*\Z"
         with pytest.raises(InputError, match=line):
             build(SPEC | {"arguments": arguments})

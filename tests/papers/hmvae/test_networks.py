@@ -153,7 +153,7 @@ def test_deep_hierarchy_keeps_one_width_and_scales_by_pooling_and_repetition(mod
     (width,) = widths
     kinds = {type(part) for part in image.modules()}
     assert {nn.AvgPool2d, nn.UpsamplingNearest2d, nn.GELU} <= kinds
-    assert not kinds & {nn.BatchNorm2d, nn.ConvTranspose2d, nn.SiLU, nn.LeakyReLU}
+    assert not kinds & {nn.Upsample, nn.BatchNorm2d, nn.ConvTranspose2d, nn.SiLU, nn.LeakyReLU}
     x = torch.rand(1, 3, 64, 64, generator=generator())
     with torch.no_grad():
         states = image.states(x)
