@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from papers.hmvae.model import HMVAE, MDVAE, ModalityHierarchy, UniformDropoutMHVAE
 from papers.mmvae.model import MMVAE
 from shared.baselines.mvae import MVAE
-from shared.distributions import Bernoulli, LearnedNormal
+from shared.distributions import Bernoulli, LearnedNormal, Likelihood
 
 CAPTION_DIM = 1024
 
 
-def likelihoods() -> dict[str, nn.Module]:
+def likelihoods() -> dict[str, Likelihood]:
     """Binary cross-entropy for images, a learned normal for captions."""
     return {"image": Bernoulli(), "caption": LearnedNormal()}
 
