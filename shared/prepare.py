@@ -41,6 +41,7 @@ def prepare(spec: DatasetSpec, data_root: Path, out: Path) -> None:
         raise InputError(f"dataset {spec.name!r} with source {spec.source!r}: unknown; there are {known}")
     logger.info("%s: reading (%s)", spec.name, spec.source)
     data = loader(spec, data_root)
+    files = {key: _provenance(spec.name, key, path) for key, path in data.files.items()}
     archive = out / "data.npz"
     with atomic_path(archive) as temporary:
         np.savez(temporary, **_arrays(data))
@@ -56,7 +57,7 @@ def prepare(spec: DatasetSpec, data_root: Path, out: Path) -> None:
                 split: {"samples": len(part.labels), "classes": len(np.unique(part.labels))}
                 for split, part in data.splits.items()
             },
-            "files": {key: _provenance(spec.name, key, path) for key, path in data.files.items()},
+            "files": files,
             "sha256": sha256_of(archive),
         },
     )

@@ -285,7 +285,7 @@ def finished(repository):
 def start(repository, out, log):
     """The same run with a pause in every step, which saves its state after each."""
     command = [sys.executable, "-c", EAGER, *OPTIONS.split(), "--out", out, "--log", log]
-    variables = environment(repository, TINY_PAUSE="0.1")
+    variables = environment(repository, TINY_PAUSE="0.3")
     return subprocess.Popen(command, cwd=repository, env=variables, stderr=subprocess.PIPE, text=True)
 
 
@@ -306,7 +306,7 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(repository, finish
         with start(repository, "runs/killed", "logs/killed.log") as process:
             deadline = time.monotonic() + PATIENCE
             while steps_done(checkpoint) == before and process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.02)
+                time.sleep(0.1)
             process.send_signal(number)
             _, error = process.communicate(timeout=PATIENCE)
         assert process.returncode == status, error

@@ -119,7 +119,7 @@ def test_loading_gives_three_splits_with_features() -> None:
     spec = DatasetSpec("oxford_flower", "drawn", images_per_class=2, seed=3, caption_dim=128)
     data = drawn_flowers.load(spec, None)
     assert data.stand_in
-    assert "stand-in" in data.description
+    assert "drawn by the package" in data.description
     assert {split: len(part.labels) for split, part in data.splits.items()} == {"train": 124, "val": 40, "test": 40}
     for split, part in data.splits.items():
         assert set(part.labels) == set(CLASSES[split])

@@ -4,7 +4,9 @@ import io
 import json
 import pickle
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from shared import prepare
+from shared.data import ledger
 from shared.data.oxford_flower import centre_crop_and_resize
 from shared.errors import InputError
 
@@ -95,8 +98,18 @@ class Official:
 
 
 @pytest.fixture
-def official(tmp_path: Path) -> Official:
-    return Official(tmp_path)
+def official(tmp_path: Path) -> Iterator[Official]:
+    """Small files under the official names, which pass for the official ones."""
+    with mock.patch.object(ledger.Checksum, "matches", return_value=True):
+        yield Official(tmp_path)
+
+
+def test_other_content_under_the_official_name_is_refused(tmp_path: Path) -> None:
+    official = Official(tmp_path)
+    official.write()
+    with pytest.raises(InputError, match=r"102flowers\.tgz: not the official file[^\n]*102flowers\*\.tar"):
+        official.prepare()
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_sample_is_where_it_belongs(official: Official) -> None:

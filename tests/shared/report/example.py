@@ -58,6 +58,7 @@ def metrics(model="a", seed=0, fid=101.0, recall=51.0, **changes):
         "scale": "paper",
         "seed": seed,
         "fingerprint": "f0",
+        "pipeline": "p0",
         "data": "Real Flowers, 10 classes",
         "stand_in": False,
         "protocol": "test split; 3 neighbours",

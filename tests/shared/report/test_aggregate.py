@@ -95,6 +95,11 @@ def test_mixed_fingerprints_of_one_model_are_noted_and_of_two_models_are_not(tmp
     assert set(apart["protocol"]) == {"test split; 3 neighbours"}
 
 
+def test_models_whose_training_loop_or_evaluation_is_another_are_noted(tmp_path):
+    mixed = table(tmp_path, metrics(), metrics("c", fingerprint="f1", pipeline="p1"))
+    assert set(mixed["protocol"]) == {"test split; 3 neighbours; mixed code fingerprints"}
+
+
 def test_inconclusive_says_what_could_have_been_seen(tmp_path):
     # 4.302653 * 3 * sqrt(1/3 + 1) = 14.905, and half a digit
     cells = table(tmp_path, metrics(fid=112.0))

@@ -20,6 +20,7 @@ def test_from_metrics_to_views(tmp_path):
         "model": "mvae",
         "scale": "demo",
         "fingerprint": "f",
+        "pipeline": "p",
         "latent_variables": 1,
         "parameters": 19_200_000,
     }
