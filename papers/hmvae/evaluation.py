@@ -99,14 +99,21 @@ class Conditional:
     means: Sequence[int]
 
     def chunks(self, samples: int, points: int, generator: Generator) -> Iterator[Tensor]:
-        """Means of the likelihood for the first `points` conditions, in chunks (K, B, ...) of about CHUNK."""
-        size = max(1, CHUNK // samples)
-        for first in range(0, points, size):
-            batch = self.test.batch(slice(first, min(first + size, points)))
+        """Means of the likelihood for `points` conditions, in chunks (K, B, ...) of about CHUNK.
+
+        The conditions are spread over the split, whose samples are in the order of their classes.
+        """
+        for index in spread(points, len(self.test)).split(max(1, CHUNK // samples)):
+            batch = self.test.batch(index.to(self.test.tensors["labels"].device))
             given = {self.condition: batch[self.condition]}
             with torch.inference_mode():
                 generated = self.model.generate(given, [self.target], samples, generator, self.means)
             yield generated[self.target]
+
+
+def spread(points: int, total: int) -> Tensor:
+    """`points` different indices below `total`, evenly spread: the middles of as many equal parts."""
+    return ((2 * torch.arange(points) + 1) * total) // (2 * points)
 
 
 class RealImages:
@@ -198,8 +205,8 @@ def figure_samples(
 
     All sets of a model start from the same noise, so that they share g and differ by the hierarchy alone.
     """
-    chosen = np.linspace(0, len(test) - 1, settings["figure_captions"] + 2).astype(int)[1:-1]
-    batch = test.batch(torch.from_numpy(chosen).to(test.tensors["labels"].device))
+    chosen = spread(settings["figure_captions"], len(test))
+    batch = test.batch(chosen.to(test.tensors["labels"].device))
     samples = {"captions": captions[chosen, 0], "real": _to_uint8(batch["image"])}
     for means in ([], *settings.get("image_means", [])):
         with torch.inference_mode():

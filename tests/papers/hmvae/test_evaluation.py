@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from papers.hmvae import evaluation
-from papers.hmvae.evaluation import Conditional, evaluate, variant
+from papers.hmvae.evaluation import Conditional, evaluate, spread, variant
 from shared.arrays import Split
 from shared.contract import MultimodalVAE
 from shared.errors import InputError
@@ -180,10 +180,12 @@ def test_chunks_cover_every_condition_once(perfect, held_out, chunk, monkeypatch
         perfect.asked.clear()
         fake = Conditional(perfect, held_out, "caption", "image", [])
         pieces = list(fake.chunks(samples, points, generators("x")))
-        assert [i for _, _, index, _ in perfect.asked for i in index] == list(range(points))
+        asked = [i for _, _, index, _ in perfect.asked for i in index]
+        assert asked == sorted(set(asked))
+        assert len(asked) == points
         assert torch.cat(pieces, dim=1).shape == (samples, points, 3, 2, 2)
         assert all(piece.shape[0] * piece.shape[1] <= max(chunk, samples) for piece in pieces)
-        torch.testing.assert_close(torch.cat(pieces, dim=1)[-1], held_out.tensors["image"][:points])
+        torch.testing.assert_close(torch.cat(pieces, dim=1)[-1], held_out.tensors["image"][asked])
 
 
 def test_nothing_grows_with_the_held_out(evaluated, perfect, held_out, monkeypatch):
@@ -202,6 +204,19 @@ def test_the_number_of_captions_for_the_variance(evaluated, perfect, held_out):
         assert sum(map(len, asked)) == used
         words = "all" if used == COUNT else str(used)
         assert f"variance over 5 samples for {words} captions" in result.protocol
+
+
+def test_few_captions_still_come_from_all_classes(evaluated, perfect, held_out):
+    evaluated(perfect, held_out, variance_captions=4)
+    (asked,) = [index for target, samples, index, _ in perfect.asked if target == "image" and samples == 5]
+    assert held_out.tensors["labels"][asked].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("points", "total", "expected"), [(1, 5, [2]), (2, 8, [2, 6]), (3, 3, [0, 1, 2]), (2, 3, [0, 2])]
+)
+def test_indices_are_spread_evenly(points, total, expected):
+    assert spread(points, total).tolist() == expected
 
 
 def test_the_same_generators_give_the_same_numbers(evaluated, held_out):
