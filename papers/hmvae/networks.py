@@ -270,31 +270,33 @@ class Bottleneck(nn.Module):
 
 
 def deep_image_hierarchy(latent_dim: int, channels: int) -> ModalityHierarchy:
-    """L(1) = 5: latent variables of `channels` x 32², 16², 8², 4² under g, and one width for all maps around them."""
-    width, levels, top = 64, 4, 4
-    vector = width * top**2  # the highest map, 4x4, as a vector
+    """L(1) = 5: latent variables of `channels` x 16², 8², 4², 2² under g, and one width for all maps around them."""
+    width, levels, top, vector = 64, 4, 2, 896
+    size = width * top**2
 
     def bottom_up(level: int) -> nn.Sequential:
-        down = nn.AvgPool2d(2) if level > 1 else nn.Conv2d(3, width, 4, 2, 1)
-        return nn.Sequential(down, Bottleneck(width, width))
+        stem = [nn.Conv2d(3, width, 4, 2, 1), Bottleneck(width, width)] if level == 1 else []  # 32x32
+        return nn.Sequential(*stem, nn.AvgPool2d(2), Bottleneck(width, width))
 
     def top_down(level: int) -> nn.Sequential:
         if level < levels:
             up = [nn.Conv2d(channels, width, 1), nn.UpsamplingNearest2d(scale_factor=2)]
         else:
-            up = [dense(latent_dim, vector, vector, activation=nn.GELU), nn.Unflatten(1, (width, top, top))]
+            up = [dense(latent_dim, vector, vector, size, activation=nn.GELU), nn.Unflatten(1, (width, top, top))]
         return nn.Sequential(*up, Bottleneck(width, width))
 
     each_level = range(1, levels + 1)
     return ModalityHierarchy(
         bottom_up=[bottom_up(level) for level in each_level],
-        expert=nn.Sequential(nn.GELU(), nn.Flatten(), dense(vector, vector, 2 * latent_dim, activation=nn.GELU)),
+        expert=nn.Sequential(nn.GELU(), nn.Flatten(), dense(size, vector, vector, 2 * latent_dim, activation=nn.GELU)),
         top_down=[top_down(level) for level in each_level],
         priors=[nn.Conv2d(width, 2 * channels, 1) for _ in each_level],
         merges=[Bottleneck(2 * width, width) for _ in each_level],
         posteriors=[nn.Conv2d(width, 2 * channels, 1) for _ in each_level],
         decoder=nn.Sequential(
             nn.Conv2d(channels, width, 1),
+            Bottleneck(width, width),
+            nn.UpsamplingNearest2d(scale_factor=2),  # 32x32
             Bottleneck(width, width),
             nn.Conv2d(width, 32, 1),  # as many channels before the last layer as in all other decoders
             nn.GELU(),
