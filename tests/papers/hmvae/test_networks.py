@@ -28,10 +28,10 @@ LATENT_SHAPES = {
     "mhvae": {"z_image_1": (256,), "z_caption_1": (8,)},
     "hmvae_shallow": {"z_image_1": (16, 8, 8), "z_caption_1": (16,)},
     "hmvae_deep": {
-        "z_image_4": (16, 4, 4),
-        "z_image_3": (16, 8, 8),
-        "z_image_2": (16, 16, 16),
-        "z_image_1": (16, 32, 32),
+        "z_image_4": (16, 2, 2),
+        "z_image_3": (16, 4, 4),
+        "z_image_2": (16, 8, 8),
+        "z_image_1": (16, 16, 16),
         "z_caption_1": (16,),
     },
 }
@@ -157,7 +157,7 @@ def test_deep_hierarchy_keeps_one_width_and_scales_by_pooling_and_repetition(mod
     x = torch.rand(1, 3, 64, 64, generator=generator())
     with torch.no_grad():
         states = image.states(x)
-    assert [tuple(h.shape) for h in states] == [(1, width, side, side) for side in (32, 16, 8, 4)]
+    assert [tuple(h.shape) for h in states] == [(1, width, side, side) for side in (16, 8, 4, 2)]
 
 
 def test_bottleneck_adds_its_input_where_widths_agree():
