@@ -175,7 +175,7 @@ def decimals_of(value: float, printed: int) -> int:
 
     A metric with substitute features may have another magnitude than the paper's.
     """
-    if value == 0:
+    if value == round(value, printed):  # a count, say: nothing is left out
         return printed
     return min(MAX_DECIMALS, max(printed, 1 - floor(log10(abs(value)))))
 
