@@ -32,6 +32,7 @@ HIERARCHY = {
     "given_x2_mean_1-4": r"$\{z_{1,1}, \ldots, z_{1,4}\}$",
 }
 
+_PIXELS = "none"  # a PDF then holds the images as they are, not resampled for its resolution
 _CAPTIONS, _CAPTION_LENGTH = 5, 85  # the paper trims long captions, too
 _SAMPLES, _PER_LINE = 6, 3
 _WHITE = 3  # pixels between samples
@@ -135,7 +136,7 @@ def _draw_conditions(page: _Page, y: float, height: float, captions: np.ndarray,
         # A dollar sign would start mathematics.
         text = fill(shorten(str(caption), _CAPTION_LENGTH, placeholder=" …"), 24).replace("$", r"\$")
         page.text(0.02, top + height / 2, text, size=_FONT - 1.5, ha="left")
-        page.axes(_TEXT, top + (height - size) / 2, size, size).imshow(image.transpose(1, 2, 0))
+        page.axes(_TEXT, top + (height - size) / 2, size, size).imshow(image.transpose(1, 2, 0), interpolation=_PIXELS)
 
 
 def _draw_column(
@@ -147,7 +148,7 @@ def _draw_column(
         page.text(x + width / 2, y + total / 2, "not run", style="italic", color="0.35")
         return
     for row in range(rows):
-        page.axes(x, y + row * (height + _GAP), width, height).imshow(mosaic(generated[row]))
+        page.axes(x, y + row * (height + _GAP), width, height).imshow(mosaic(generated[row]), interpolation=_PIXELS)
 
 
 def mosaic(images: np.ndarray) -> np.ndarray:

@@ -192,8 +192,8 @@ def _notes(table: Table, frame: pd.DataFrame, reported: Cells) -> list[tuple[str
         ("Verdicts", _count_note(frame)),
     ]
     if mixed.any():
-        rows = ", ".join(frame.loc[mixed, "row"].unique())
-        notes.append(("Warning", f"seeds of one model were made by different versions of the code: {rows}"))
+        rows = "all rows" if mixed.all() else ", ".join(frame.loc[mixed, "row"].unique())
+        notes.append(("Warning", f"made by different versions of the code: {rows}"))
     return [(heading, text) for heading, text in notes if text]
 
 
