@@ -69,12 +69,13 @@ def cores_for(threads):
 
 
 def resolved(wildcards):
+    """The specification of a run; a rule about the model alone, without a seed, gets that of seed 0."""
     names = (
         wildcards.paper,
         wildcards.experiment,
         wildcards.model,
         wildcards.scale,
-        int(wildcards.seed),
+        int(wildcards.get("seed", 0)),
     )
     return spec.resolve(*names, OVERRIDES)
 
@@ -281,10 +282,9 @@ def evaluator_weights(wildcards):
     if trained:
         return [f"{folder}/{name}/seed0/weights.pt" for name in trained]
     try:
-        required = [entry.key for entry in ledger.entries("pretrained")]
-        return trained + [
-            str(ledger.require(config["data_root"], "pretrained", key))
-            for key in required
+        return [
+            str(ledger.require(config["data_root"], "pretrained", entry.key))
+            for entry in ledger.entries("pretrained")
         ]
     except InputError as error:
         raise WorkflowError(str(error))
@@ -332,24 +332,8 @@ rule architecture:
         "envs/environment.yaml"
     threads: cores_for(1)
     params:
-        spec=lambda wildcards: spec.canonical(
-            spec.resolve(
-                wildcards.paper,
-                wildcards.experiment,
-                wildcards.model,
-                wildcards.scale,
-                0,
-            )["arguments"]
-        ),
-        code=lambda wildcards: fingerprint.of_training(
-            spec.resolve(
-                wildcards.paper,
-                wildcards.experiment,
-                wildcards.model,
-                wildcards.scale,
-                0,
-            )
-        ),
+        spec=lambda wildcards: spec.canonical(resolved(wildcards)["arguments"]),
+        code=lambda wildcards: fingerprint.of_training(resolved(wildcards)),
     shell:
         f"python -m shared.architecture {RUN} --out {{output}} > {{log}} 2>&1"
 

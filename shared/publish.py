@@ -27,7 +27,7 @@ def publish(paper: str, scale: str) -> list[Path]:
     InputError: there is no output, a table is of another scale, or a run that it is made of is missing.
     """
     content, target = specification.load(paper), specification.PAPERS / paper / "reproduced"
-    written, experiments = [], set()
+    finished, experiments = [], set()
     for kind, (folder, suffixes) in SUFFIXES.items():
         for name, entry in content.get(kind, {}).items():
             sources = [folder / f"{name}{suffix}" for suffix in suffixes]
@@ -36,15 +36,16 @@ def publish(paper: str, scale: str) -> list[Path]:
             check = _check_table if kind == "tables" else _check_figure
             check(sources, scale)
             experiments.add(entry["experiment"])
-            for source in sources:
-                with atomic_path(target / source.name) as temporary:
-                    shutil.copyfile(source, temporary)
-                written.append(target / source.name)
-    if not written:
+            finished += sources
+    if not finished:
         raise InputError(f"{paper}: no finished table or figure; run `snakemake {paper} --config scale={scale}` first")
+    # everything is checked by now, so that nothing is published by halves
     runs = {name: _runs(RUNS / scale / paper / name) for name in sorted(experiments)}
+    for source in finished:
+        with atomic_path(target / source.name) as temporary:
+            shutil.copyfile(source, temporary)
     write_json(target / "provenance.json", {"paper": paper, "scale": scale, "experiments": runs})
-    return [*written, target / "provenance.json"]
+    return [*(target / source.name for source in finished), target / "provenance.json"]
 
 
 def _check_figure(sources: list[Path], scale: str) -> None:

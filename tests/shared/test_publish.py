@@ -45,6 +45,14 @@ def test_a_table_of_another_scale_is_refused(finished):
     assert not (finished / "papers" / "tiny" / "reproduced").exists()
 
 
+def test_without_the_runs_nothing_is_published(finished):
+    for record in finished.glob("runs/**/train.json"):
+        record.unlink()
+    with pytest.raises(InputError, match="no finished runs"):
+        publishing.publish("tiny", "reduced")
+    assert not (finished / "papers" / "tiny" / "reproduced").exists()
+
+
 def test_nothing_finished_is_said(tmp_path, monkeypatch):
     write_paper(tmp_path)
     monkeypatch.chdir(tmp_path)
