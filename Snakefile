@@ -119,15 +119,15 @@ def seeds(paper, experiment):
 def runs_of(kind, name, file):
     """Files of all runs that a table or figure needs, those of one run per seed."""
     paper = (TABLES if kind == "tables" else FIGURES)[name]
-    entry = CONTENT[paper][kind][name]
-    folder = f"runs/{SCALE}/{paper}/{entry['experiment']}"
-    if file == "architecture.json":
-        return [f"{folder}/{model}/{file}" for model in entry["runs"]]
-    return [
-        f"{folder}/{model}/seed{k}/{file}"
-        for model in entry["runs"]
-        for k in seeds(paper, entry["experiment"])
-    ]
+    files = []
+    for experiment, models in CONTENT[paper][kind][name]["runs"].items():
+        for model in models:
+            folder = f"runs/{SCALE}/{paper}/{experiment}/{model}"
+            if file == "architecture.json":
+                files.append(f"{folder}/{file}")
+            else:
+                files += [f"{folder}/seed{k}/{file}" for k in seeds(paper, experiment)]
+    return files
 
 
 def table_inputs(wildcards):
@@ -208,12 +208,12 @@ rule prepare_data:
     input:
         lambda wildcards: (
             []
-            if DATA[wildcards.dataset]["source"] == "drawn"
+            if DATA[wildcards.dataset]["source"] != "official"
             else ledger.present_files(config["data_root"], wildcards.dataset)
         ),
     output:
-        data="runs/{scale}/data/{dataset}/data.npz",
-        about="runs/{scale}/data/{dataset}/data.json",
+        # written last; the arrays, whose names are the data set's own, lie beside it
+        "runs/{scale}/data/{dataset}/data.json",
     log:
         "logs/{scale}/data/{dataset}/prepare.log",
     benchmark:
@@ -225,7 +225,7 @@ rule prepare_data:
         spec=lambda wildcards: spec.canonical(DATA[wildcards.dataset]),
         code=lambda wildcards: fingerprint.of_data(wildcards.dataset),
         root=unrecorded(config["data_root"]),
-        out=lambda wildcards, output: os.path.dirname(output.data),
+        out=lambda wildcards, output: os.path.dirname(output[0]),
     shell:
         "python -m shared.prepare --dataset {wildcards.dataset} --spec {params.spec:q} --data-root {params.root:q}"
         " --out {params.out} > {log} 2>&1"
@@ -235,7 +235,7 @@ def data_of(wildcards):
     name = spec.data_part(wildcards.paper, wildcards.experiment, wildcards.scale)[
         "name"
     ]
-    return f"runs/{wildcards.scale}/data/{name}/data.npz"
+    return f"runs/{wildcards.scale}/data/{name}/data.json"
 
 
 RUN = "--paper {wildcards.paper} --experiment {wildcards.experiment} --model {wildcards.model} --scale {wildcards.scale}"
@@ -281,6 +281,8 @@ def evaluator_weights(wildcards):
     trained = spec.evaluators(resolved(wildcards))
     if trained:
         return [f"{folder}/{name}/seed0/weights.pt" for name in trained]
+    if not spec.uses_pretrained(resolved(wildcards)):
+        return []
     try:
         return [
             str(ledger.require(config["data_root"], "pretrained", entry.key))
@@ -408,7 +410,7 @@ rule figure:
         paper=lambda wildcards: FIGURES[wildcards.figure],
         scale=SCALE,
         samples=lambda wildcards, input: [
-            f"{path.split('/')[-3]}={path}" for path in input.samples
+            f"{'/'.join(path.split('/')[-4:-2])}={path}" for path in input.samples
         ],
         code=lambda wildcards: fingerprint.of_figure(FIGURES[wildcards.figure]),
         prefix=lambda wildcards, output: os.path.splitext(output.pdf)[0],

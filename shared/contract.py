@@ -59,8 +59,16 @@ class MultimodalVAE(Trainable):
         """
 
     @abstractmethod
+    def log_prior(self, latents: Latents) -> Tensor:
+        """log p(latents) of all latent variables in nats, (K, B)."""
+
+    @abstractmethod
+    def log_likelihoods(self, latents: Latents, x: Batch) -> dict[str, Tensor]:
+        """log p(x_m | latents) in nats, (K, B), for each modality in `x`."""
+
     def log_joint(self, latents: Latents, x: Batch) -> Tensor:
         """log p(x, latents) in nats, (K, B), where the likelihood counts the modalities in `x` only."""
+        return sum(self.log_likelihoods(latents, x).values(), self.log_prior(latents))
 
     @abstractmethod
     def generate(

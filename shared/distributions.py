@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
-from shared.contract import normal_noise, repeat
+from shared.contract import normal_noise, repeat, unfold
 
 # Scales are softplus(raw) + MIN_SCALE: positive, smooth, linear for large inputs, and bounded away from zero so that
 # a density on standardised features cannot run to infinity.
@@ -58,8 +58,12 @@ class Likelihood(ABC):
     """p(x_m | decoder output)."""
 
     @abstractmethod
-    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
-        """Log density in nats, summed over a data point: decoder output (N, ...), x (N, ...) -> (N,)."""
+    def log_prob(self, parameters: Tensor, x: Tensor, samples: int) -> Tensor:
+        """Log density in nats, summed over a data point, (K, B).
+
+        parameters: decoder output for K = `samples` samples, (K B, ...) as `shared.contract.fold` lays them out.
+        x: (B, ...), which is never copied K times.
+        """
 
     @abstractmethod
     def mean(self, parameters: Tensor) -> Tensor:
@@ -67,21 +71,35 @@ class Likelihood(ABC):
 
 
 class Bernoulli(Likelihood):
-    """The papers' image likelihood: binary cross-entropy between grey values in [0, 1] and the decoder's logits."""
+    """Binary data, or grey values in [0, 1] scored by binary cross-entropy, from the decoder's logits.
 
-    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
-        cross_entropy = F.binary_cross_entropy_with_logits(at_least_float32(parameters), x, reduction="none")
-        return -cross_entropy.flatten(1).sum(1)
+    log p = Σ_i x_i l_i - softplus(l_i)
+    """
+
+    def log_prob(self, parameters: Tensor, x: Tensor, samples: int) -> Tensor:
+        logits = unfold(at_least_float32(parameters), samples).flatten(2)  # (K, B, I)
+        return (logits * x.flatten(1) - F.softplus(logits)).sum(2)
 
     def mean(self, parameters: Tensor) -> Tensor:
         return at_least_float32(parameters).sigmoid()
 
 
-class LearnedNormal(Likelihood):
-    """Diagonal normal whose mean and scale the decoder gives, (N, 2 D)."""
+class OneHotCategorical(Likelihood):
+    """One of C classes, as a one-hot vector, from the decoder's logits: a multinomial with one trial."""
 
-    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
-        return normal(parameters).log_prob(x)
+    def log_prob(self, parameters: Tensor, x: Tensor, samples: int) -> Tensor:
+        log_p = unfold(at_least_float32(parameters), samples).log_softmax(2)  # (K, B, C)
+        return (log_p * x).sum(2)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        return at_least_float32(parameters).softmax(1)
+
+
+class LearnedNormal(Likelihood):
+    """Diagonal normal whose mean and scale the decoder gives, (K B, 2 D)."""
+
+    def log_prob(self, parameters: Tensor, x: Tensor, samples: int) -> Tensor:
+        return unfold(normal(parameters).log_prob(repeat(x, samples)), samples)
 
     def mean(self, parameters: Tensor) -> Tensor:
         return at_least_float32(parameters).chunk(2, dim=1)[0]

@@ -9,10 +9,6 @@ class InputError(Exception):
     """Something given to the package is wrong. The message is one line: what, where, and what to do about it."""
 
 
-class DivergedError(Exception):
-    """A training loss is no longer finite. The message names the run, the epoch and the step."""
-
-
 _OS_ADVICE = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
@@ -27,7 +23,7 @@ _OS_ADVICE = {
 
 def describe(error: Exception) -> str | None:
     """One line for an error that the user can mend, None for one that is a defect of the program."""
-    if isinstance(error, InputError | DivergedError):
+    if isinstance(error, InputError):
         return str(error)
     if isinstance(error, OSError) and error.errno in _OS_ADVICE:
         return f"{error.filename or 'writing a file'}: {_OS_ADVICE[error.errno]}"

@@ -10,12 +10,17 @@ Writes metrics.json and samples.npz into the folder of the run.
 import argparse
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared import spec as specification
 from shared.errors import InputError, run_cli
 from shared.files import atomic_path, read_json, write_json
 from shared.threads import limit_threads
+
+if TYPE_CHECKING:
+    import torch
+
+    from shared.metrics.features import Extractors
 
 
 def read_trained(folder: Path, spec: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
@@ -28,17 +33,43 @@ def read_trained(folder: Path, spec: dict[str, Any], data: dict[str, Any]) -> di
     return trained
 
 
-def precision_note(spec: dict[str, Any]) -> str:
-    """What a table must say of runs that did not compute in float32."""
-    precision = spec["training"]["precision"]
-    return "" if precision == "float32" else f"; trained in {precision}"
+def training_note(spec: dict[str, Any]) -> str:
+    """How long a run was trained, and that it did not compute in float32 if so, for the protocol in tables."""
+    training = spec["training"]
+    precision = "" if training["precision"] == "float32" else f" in {training['precision']}"
+    return f"; trained for {training['epochs']} epochs{precision}"
+
+
+def evaluators_of(
+    spec: dict[str, Any], arguments: argparse.Namespace, data: dict[str, Any], device: "torch.device"
+) -> tuple["Extractors | None", list[str]]:
+    """The image features that the protocol asks for, if any, and the fingerprints of the networks trained for them.
+
+    InputError: the network was trained for another specification, or diverged.
+    """
+    from shared.devices import load_trained
+    from shared.metrics.features import Extractors
+
+    if specification.uses_pretrained(spec):
+        return Extractors.pretrained(arguments.data_root, device), []
+    for name in specification.evaluators(spec):  # one network for all models and seeds
+        network = specification.resolve(
+            spec["paper"], spec["experiment"], name, spec["scale"], 0, specification.overrides(arguments)
+        )
+        folder = arguments.evaluators / name / "seed0"
+        trained = read_trained(folder, network, data)
+        if trained["diverged"]:
+            raise InputError(f"{folder}: this network, which the metrics need, diverged; lower its learning rate")
+        model = load_trained(network, folder / "weights.pt", device)
+        return Extractors.of_classifier(model, device), [trained["fingerprint"]]
+    return None, []
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     specification.add_run_arguments(parser)
     parser.add_argument("--run", type=Path, required=True, help="folder with weights.pt and train.json")
-    parser.add_argument("--data", type=Path, required=True, help="folder with data.npz and data.json")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the prepared data")
     parser.add_argument("--evaluators", type=Path, required=True, help="folder of the evaluator networks' runs")
     parser.add_argument("--data-root", type=Path, default=Path("data"), help="folder with pretrained weights")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -54,7 +85,6 @@ def main() -> None:
     from shared import fingerprint
     from shared.arrays import describe_data, load_split
     from shared.devices import choose_device, describe_device, load_trained, prepare_torch
-    from shared.metrics.features import Extractors
     from shared.provenance import peak_memory_mb, provenance
     from shared.seeds import derive_seed
 
@@ -68,45 +98,40 @@ def main() -> None:
 
     data = describe_data(arguments.data)
     trained = read_trained(arguments.run, spec, data)
-    model = load_trained(spec, arguments.run / "weights.pt", device)
     code.append(trained["fingerprint"])
     pipeline.append(trained["pipeline"])
-    evaluators = specification.evaluators(spec)
-    if evaluators:
-        name, seed = evaluators[0], 0  # one network for all models and seeds
-        network = specification.resolve(
-            arguments.paper, arguments.experiment, name, arguments.scale, seed, specification.overrides(arguments)
-        )
-        folder = arguments.evaluators / name / f"seed{seed}"
-        code.append(read_trained(folder, network, data)["fingerprint"])
-        pipeline.append(code[-1])
-        extractors = Extractors.of_classifier(load_trained(network, folder / "weights.pt", device), device)
-    else:
-        extractors = Extractors.pretrained(arguments.data_root, device)
-
-    test = load_split(arguments.data, "test", spec["modalities"], device)
-    protocol = importlib.import_module(f"papers.{arguments.paper}.evaluation")
-    result = protocol.evaluate(
-        model,
-        test,
-        arguments.data,
-        spec["evaluation"],
-        extractors,
-        lambda *purpose: torch.Generator(device).manual_seed(derive_seed(spec, "evaluation", *purpose)),
-    )
-    with atomic_path(arguments.run / "samples.npz") as temporary:
-        np.savez(temporary, **result.samples, data=data["description"])
+    extractors, networks = evaluators_of(spec, arguments, data, device)
+    code += networks
+    pipeline += networks
     record = {name: spec[name] for name in ("paper", "experiment", "model", "scale", "seed")} | {
         "spec_sha256": specification.sha256(spec),
         "fingerprint": specification.sha256(code)[:16],
         "pipeline": specification.sha256(pipeline)[:16],
         "data": data["description"],
         "stand_in": data["stand_in"],
-        "protocol": result.protocol + precision_note(spec),
-        "metrics": result.metrics,
         "training": trained["provenance"],
-        "provenance": origin | {"seconds": round(time.monotonic() - started, 1), "peak_memory_mb": peak_memory_mb()},
     }
+    if trained["diverged"]:
+        samples = {}
+        record |= {"diverged": trained["diverged"], "protocol": training_note(spec).lstrip("; "), "metrics": []}
+    else:
+        protocol = importlib.import_module(f"papers.{arguments.paper}.evaluation")
+        result = protocol.evaluate(
+            load_trained(spec, arguments.run / "weights.pt", device),
+            load_split(arguments.data, "test", spec["modalities"], device),
+            arguments.data,
+            spec["evaluation"],
+            extractors,
+            lambda *purpose: torch.Generator(device).manual_seed(derive_seed(spec, "evaluation", *purpose)),
+        )
+        samples = result.samples
+        record |= {"protocol": result.protocol + training_note(spec), "metrics": result.metrics}
+    record["provenance"] = origin | {
+        "seconds": round(time.monotonic() - started, 1),
+        "peak_memory_mb": peak_memory_mb(),
+    }
+    with atomic_path(arguments.run / "samples.npz") as temporary:
+        np.savez(temporary, **samples, data=data["description"])
     write_json(arguments.run / "metrics.json", record)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Generator, Tensor
 from torch.distributions import Distribution, Independent
 
-from shared.contract import Batch, Latents, Loss, MultimodalVAE, fold, normal_noise, repeat, unfold
+from shared.contract import Batch, Latents, Loss, MultimodalVAE, fold, normal_noise, unfold
 from shared.distributions import Likelihood, kl, sample, standard_normal
 from shared.experts import shared_sample
 from shared.objectives import linear_warmup
@@ -83,7 +83,7 @@ class SharedLatentVAE(MultimodalVAE):
                 p, q = self.conditionals(m, level, above, evidence[m], samples)
                 terms[f"kl_{m}_{level}"] = kl(q, p).mean()
                 z = above = sample(q, generator)
-            log_p = self.likelihoods[m].log_prob(self.decode(m, fold(g), z), repeat(x[m], samples))
+            log_p = self.likelihoods[m].log_prob(self.decode(m, fold(g), z), x[m], samples)
             terms[f"log_p_{m}"] = log_p.mean()
         return terms
 
@@ -109,19 +109,25 @@ class SharedLatentVAE(MultimodalVAE):
                 log_q = log_q + unfold(proposal.log_prob(above), samples)
         return latents, log_q
 
-    def log_joint(self, latents: Latents, x: Batch) -> Tensor:
+    def log_prior(self, latents: Latents) -> Tensor:
         g = latents["g"]
         samples = g.shape[0]
         log_p = standard_normal(g[0]).log_prob(g)
         for m in self.modalities:
-            z, above = None, fold(g)
+            above = fold(g)
             for level in self.levels(m):
                 p, _ = self.conditionals(m, level, above, None, samples)
-                z = above = fold(latents[f"z_{m}_{level}"])
-                log_p = log_p + unfold(p.log_prob(z), samples)
+                above = fold(latents[f"z_{m}_{level}"])
+                log_p = log_p + unfold(p.log_prob(above), samples)
+        return log_p
+
+    def log_likelihoods(self, latents: Latents, x: Batch) -> dict[str, Tensor]:
+        g = latents["g"]
+        samples, log_p = g.shape[0], {}
+        for m in self.modalities:
             if m in x:
-                likelihood = self.likelihoods[m].log_prob(self.decode(m, fold(g), z), repeat(x[m], samples))
-                log_p = log_p + unfold(likelihood, samples)
+                z = fold(latents[f"z_{m}_1"]) if self.levels(m) else None
+                log_p[m] = self.likelihoods[m].log_prob(self.decode(m, fold(g), z), x[m], samples)
         return log_p
 
     def generate(

@@ -23,13 +23,14 @@ SCALABLE = {
     "data.source", "data.caption_features", "data.images_per_class", "data.seed",
     "training.epochs", "training.samples", "training.threads", "training.precision", "seeds",
     "evaluation.features", "evaluation.variance_samples", "evaluation.variance_captions",
+    "evaluation.importance_samples", "evaluation.points",
     "arguments.warmup_epochs", "arguments.warmup_core", "arguments.warmup_private",
 }  # fmt: skip
 # What each part of an experiments.yaml must have.
 _TRAINING_KEYS = ("learning_rate", "batch_size", "epochs", "samples", "optimiser", "precision", "threads")
 _MODEL_KEYS = ("builder", "arguments", "training", "evaluation")
 _EXPERIMENT_KEYS = ("data", "modalities", "training", "seeds", "evaluation", "models")
-_TARGET_KEYS = {"tables": ("experiment", "runs", "needs"), "figures": ("experiment", "runs")}
+_TARGET_KEYS = {"tables": ("runs", "needs"), "figures": ("runs",)}
 # What `--config` may override for every run.
 OVERRIDES = {"precision": ("float32", "bfloat16")}
 
@@ -58,19 +59,19 @@ def load(paper: str) -> dict[str, Any]:
             _require(entry, ("builder",), f"{where}.{model}")
             _refuse_others(entry, _MODEL_KEYS, f"{where}.{model}")
             _refuse_others(entry.get("training", {}), _TRAINING_KEYS, f"{where}.{model}.training")
-        for scale in SCALES:
-            features = _at(experiment["evaluation"].get("features"), scale, f"{where}.evaluation.features")
+        for scale in SCALES if "features" in experiment["evaluation"] else ():
+            features = _at(experiment["evaluation"]["features"], scale, f"{where}.evaluation.features")
             if features != PRETRAINED and features not in experiment.get("evaluators", {}):
                 raise InputError(f"{where}.evaluation.features: `{features}` is neither {PRETRAINED} nor an evaluator")
     for kind, keys in _TARGET_KEYS.items():
         for target, entry in content.get(kind, {}).items():
             _require(entry, keys, f"{path}: {kind}.{target}")
-            experiment = content["experiments"].get(entry["experiment"])
-            if experiment is None:
-                raise InputError(f"{path}: {kind}.{target}.experiment names no experiment of this file")
-            for run in entry["runs"]:
-                if run not in experiment["models"]:
-                    raise InputError(f"{path}: {kind}.{target}.runs: no model `{run}` in the experiment")
+            for name, models in entry["runs"].items():
+                if name not in content["experiments"]:
+                    raise InputError(f"{path}: {kind}.{target}.runs: no experiment `{name}` in this file")
+                for model in models:
+                    if model not in content["experiments"][name]["models"]:
+                        raise InputError(f"{path}: {kind}.{target}.runs.{name}: no model `{model}` in the experiment")
     return content
 
 
@@ -185,8 +186,13 @@ def seeds(paper: str, experiment: str, scale: str) -> list[int]:
 
 def evaluators(spec: dict[str, Any]) -> list[str]:
     """Names of the evaluator networks that a run's evaluation uses, and that the workflow trains."""
-    features = spec["evaluation"]["features"]
+    features = spec["evaluation"].get("features", PRETRAINED)
     return [] if features == PRETRAINED else [features]
+
+
+def uses_pretrained(spec: dict[str, Any]) -> bool:
+    """Whether a run's evaluation needs networks that others trained. One without feature metrics needs none."""
+    return spec["evaluation"].get("features") == PRETRAINED
 
 
 def targets(kind: str) -> dict[str, str]:

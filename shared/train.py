@@ -8,17 +8,21 @@ beside them, from which the same command continues; it also makes the two files 
 import argparse
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shared import spec as specification
 from shared.errors import run_cli
 from shared.files import write_json
 from shared.threads import limit_threads
 
+if TYPE_CHECKING:
+    from shared.training import Position
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     specification.add_run_arguments(parser)
-    parser.add_argument("--data", type=Path, required=True, help="folder with data.npz and data.json")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the prepared data")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--progress", choices=("bar", "lines"), default="bar")
@@ -61,10 +65,18 @@ def main() -> None:
             "pipeline": pipeline,
             "data": data,
             "history": run.position.history,
+            "diverged": run.position.diverged,
             "provenance": origin | {"seconds": round(run.position.seconds, 1), "peak_memory_mb": peak_memory_mb()},
         }
         write_json(arguments.out / "train.json", record)
-        progress.say(f"done in {run.position.seconds:.0f} s, final loss {run.position.history[-1]['loss']:.2f}")
+        progress.say(f"done in {run.position.seconds:.0f} s, {outcome(run.position)}")
+
+
+def outcome(position: "Position") -> str:
+    """How a run ended, in a few words."""
+    if position.diverged:
+        return "diverged at epoch {epoch}, step {step}; tables will say so".format(**position.diverged)
+    return f"final loss {position.history[-1]['loss']:.2f}"
 
 
 if __name__ == "__main__":

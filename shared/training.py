@@ -16,7 +16,7 @@ from shared import fingerprint
 from shared.arrays import Split
 from shared.contract import Loss, Trainable
 from shared.devices import build
-from shared.errors import DivergedError, InputError
+from shared.errors import InputError
 from shared.files import atomic_path
 from shared.progress import Progress
 from shared.seeds import derive_seed
@@ -34,6 +34,7 @@ class Position:
     seconds: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)  # of the loss terms over the epoch's samples
     history: list[dict[str, float]] = field(default_factory=list)  # one row of means per finished epoch
+    diverged: dict[str, int] | None = None  # epoch and step, counted from 1, that left no finite loss or weights
 
 
 class Interrupted(SystemExit):
@@ -79,7 +80,12 @@ class Training:
 
     @property
     def finished(self) -> bool:
-        return self.position.epoch >= self.settings["epochs"]
+        """Whether no step is left to take: the last epoch is over, or the run has diverged."""
+        return self.position.diverged is not None or self.position.epoch >= self.settings["epochs"]
+
+    @property
+    def finite(self) -> bool:
+        return all(parameter.isfinite().all() for parameter in self.model.parameters())
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds. A finished run takes no further step: its optimiser is left out."""
@@ -111,36 +117,28 @@ class Training:
         return f"resuming at epoch {self.position.epoch + 1}, step {self.position.step + 1}"
 
     def keep(self, checkpoint: Path) -> None:
-        """Renew the checkpoint. DivergedError: a step left weights that are not finite; the old one is kept."""
-        if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
-            position = self.position
-            raise DivergedError(
-                f"{self.name}: weights are not finite after epoch {position.epoch + 1}, step {position.step}; "
-                "the last good checkpoint is kept; lower the learning rate or change the seed"
-            )
-        save(checkpoint, self.state())
+        """Renew the checkpoint, unless the last step left weights that are not finite: the next one will tell."""
+        if self.finished or self.finite:
+            save(checkpoint, self.state())
 
-    def step(self, batch: dict[str, Tensor]) -> Loss:
-        """One optimiser step. DivergedError: the loss is not finite; the weights are left as they were."""
+    def step(self, batch: dict[str, Tensor]) -> Loss | None:
+        """One optimiser step. None: the loss is not finite, and the weights are left as they were."""
         bfloat16 = self.settings["precision"] == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
             loss = self.model.loss(batch, self.position.epoch, self.settings["samples"], self.noise)
         if not math.isfinite(loss.total.item()):
-            raise DivergedError(
-                f"{self.name}: the loss is {loss.total.item()} at epoch {self.position.epoch + 1}, "
-                f"step {self.position.step + 1}; the last good checkpoint is kept; lower the learning rate or "
-                "change the seed"
-            )
+            return None
         self.optimiser.zero_grad(set_to_none=True)
         loss.total.backward()
         self.optimiser.step()
         return loss
 
     def run(self, checkpoint: Path, progress: Progress) -> None:
-        """Train to the last epoch.
+        """Train to the last epoch, or until the loss or the weights are no longer finite.
 
-        The checkpoint is written at the start, every minute, when a signal asks to stop, and at the end. The last one
-        stays: a run that is asked for again, while nothing that determines it has changed, ends at once.
+        A run that diverges is a result, which tables show; it ends there and is not trained again. The checkpoint is
+        written at the start, every minute, when a signal asks to stop, and at the end. The last one stays: a run that
+        is asked for again, while nothing that determines it has changed, ends at once.
         """
         position, settings = self.position, self.settings
         self.model.train()
@@ -155,6 +153,8 @@ class Training:
                     first = position.step * settings["batch_size"]
                     index = order[first : first + settings["batch_size"]]
                     loss = self.step(self.data.batch(index))
+                    if loss is None:
+                        break
                     for name, value in ({"loss": loss.total.detach()} | loss.terms).items():
                         position.sums[name] = position.sums.get(name, 0.0) + value.item() * len(index)
                     position.step += 1
@@ -165,6 +165,10 @@ class Training:
                         saved = time.monotonic()
                     if requests:
                         raise Interrupted(128 + requests[0])
+                last = position.epoch + 1 == settings["epochs"]
+                if loss is None or (last and not self.finite):
+                    position.diverged = {"epoch": position.epoch + 1, "step": position.step + (loss is None)}
+                    break
                 means = {name: value / len(self.data) for name, value in position.sums.items()}
                 position.history.append({"epoch": position.epoch + 1, **means})
                 progress.epoch(position.epoch, means)

@@ -410,9 +410,14 @@ def mdvae(modalities: Sequence[str] = ("a", "b"), seed: int = 0, warmup: int = 0
 
 
 def mhvae(
-    kind: type[MHVAE], modalities: Sequence[str] = ("a", "b"), seed: int = 0, core: int = 0, private: int = 0
+    kind: type[MHVAE],
+    modalities: Sequence[str] = ("a", "b"),
+    seed: int = 0,
+    core: int = 0,
+    private: int = 0,
+    **arguments: object,
 ) -> Toy:
-    """core, private: warm-up epochs."""
+    """core, private: warm-up epochs. arguments: further ones of the model's."""
     numbers, p = Numbers(seed), _shared()
     lower, heads, upper_decoders, decoders = {}, {}, {}, {}
     for m in modalities:
@@ -434,6 +439,7 @@ def mhvae(
 
     model = kind(
         _networks(lower),
+        dict.fromkeys(modalities, H),
         _networks(heads),
         upper.network(),
         _networks(upper_decoders),
@@ -442,6 +448,7 @@ def mhvae(
         latent_dim=G,
         warmup_core=core,
         warmup_private=private,
+        **arguments,
     )
     return Toy(model, p, components, _point(p, modalities, numbers))
 

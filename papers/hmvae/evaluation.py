@@ -19,6 +19,7 @@ from shared.metrics.features import Extractors, FeatureExtractor
 from shared.metrics.fid import FeatureMoments, frechet_distance
 from shared.metrics.precision_recall import precision_recall
 from shared.metrics.variance import ConditionalVariance
+from shared.protocol import Evaluation, spread, to_uint8
 
 # Images generated at a time. Part of the protocol: noise is drawn chunk by chunk.
 CHUNK = 100
@@ -28,15 +29,6 @@ PROTOCOL = (
     "in {manifold} (images) and in the standardised features (captions); variance over {samples} samples for "
     "{captions} captions, the mean over feature dimensions"
 )
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Metrics as rows for metrics.json, arrays for samples.npz, and the protocol in one line."""
-
-    metrics: list[dict[str, Any]]
-    samples: dict[str, np.ndarray]
-    protocol: str
 
 
 def evaluate(
@@ -109,11 +101,6 @@ class Conditional:
             with torch.inference_mode():
                 generated = self.model.generate(given, [self.target], samples, generator, self.means)
             yield generated[self.target]
-
-
-def spread(points: int, total: int) -> Tensor:
-    """`points` different indices below `total`, evenly spread: the middles of as many equal parts."""
-    return ((2 * torch.arange(points) + 1) * total) // (2 * points)
 
 
 class RealImages:
@@ -207,15 +194,11 @@ def figure_samples(
     """
     chosen = spread(settings["figure_captions"], len(test))
     batch = test.batch(chosen.to(test.tensors["labels"].device))
-    samples = {"captions": captions[chosen, 0], "real": _to_uint8(batch["image"])}
+    samples = {"captions": captions[chosen, 0], "real": to_uint8(batch["image"])}
     for means in ([], *settings.get("image_means", [])):
         with torch.inference_mode():
             images = model.generate(
                 {"caption": batch["caption"]}, ["image"], settings["figure_samples"], generator("figure"), means
             )["image"]
-        samples["given_x2" + (f"_mean_{_range(means)}" if means else "")] = _to_uint8(images.transpose(0, 1))
+        samples["given_x2" + (f"_mean_{_range(means)}" if means else "")] = to_uint8(images.transpose(0, 1))
     return samples
-
-
-def _to_uint8(images: Tensor) -> np.ndarray:
-    return (images * 255).round().to(torch.uint8).cpu().contiguous().numpy()

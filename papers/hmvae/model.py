@@ -8,7 +8,7 @@ where q(g | x_1:M) is a mixture of experts (Eq. 3) and L = L(m) is the modality'
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.distributions import Independent, MixtureSameFamily
 
 from papers.mhvae.model import MHVAE
@@ -150,7 +150,7 @@ class MDVAE(SharedLatentVAE):
 class UniformDropoutMHVAE(MHVAE):
     """The MHVAE as this paper trains it: the ELBOs of all modalities and of each alone, summed (Eq. 19)."""
 
-    def dropout_masks(self, points: int) -> list[Tensor]:
+    def dropout_masks(self, points: int, generator: Generator) -> list[Tensor]:
         count = len(self.modalities)
         alone = torch.eye(count)
         return [torch.ones(points, count), *(row.expand(points, count) for row in alone)]

@@ -8,14 +8,13 @@ Every encoder ends in 2 D outputs, mean and raw scale of a normal distribution (
 decoders end in logits, since the sigmoid that the tables print is part of the Bernoulli likelihood.
 """
 
-from itertools import pairwise
-
 from torch import Tensor, nn
 
 from papers.hmvae.model import HMVAE, MDVAE, ModalityHierarchy, UniformDropoutMHVAE
 from papers.mmvae.model import MMVAE
 from shared.baselines.mvae import MVAE
 from shared.distributions import Bernoulli, LearnedNormal, Likelihood
+from shared.networks import dcgan_convolutions, dcgan_decoder, dense
 
 CAPTION_DIM = 1024
 
@@ -23,16 +22,6 @@ CAPTION_DIM = 1024
 def likelihoods() -> dict[str, Likelihood]:
     """Binary cross-entropy for images, a learned normal for captions."""
     return {"image": Bernoulli(), "caption": LearnedNormal()}
-
-
-def dense(*sizes: int, activation: type[nn.Module] = nn.LeakyReLU, last: bool = False) -> nn.Sequential:
-    """Dense layers with an activation between them, and after the last one too if `last`."""
-    layers: list[nn.Module] = []
-    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
-        layers.append(nn.Linear(inputs, outputs))
-        if last or i < len(sizes) - 2:
-            layers.append(activation())
-    return nn.Sequential(*layers)
 
 
 # ---- Table 5: MVAE and MMVAE -------------------------------------------------------------------------------------
@@ -106,44 +95,9 @@ def mmvae(latent_dim: int, warmup_epochs: int) -> MMVAE:
     return MMVAE(**networks, likelihoods=likelihoods(), latent_dim=latent_dim, warmup_epochs=warmup_epochs)
 
 
-# ---- Tables 6 and 7: the miniature DCGAN of MDVAE and MHVAE --------------------------------------------------------
+# ---- Tables 6 and 7: MDVAE and MHVAE, with a miniature DCGAN for images ------------------------------------------
 
-
-def _dcgan_convolutions(norm_second: bool) -> list[nn.Module]:
-    """64x64 -> 256 x 5 x 5, flattened. Table 6 normalises the second convolution too, Table 7 does not."""
-    return [
-        nn.Conv2d(3, 32, 4, 2, 1),  # 32x32
-        nn.SiLU(),
-        nn.Conv2d(32, 64, 4, 2, 1),  # 16x16
-        *([nn.BatchNorm2d(64)] if norm_second else []),
-        nn.SiLU(),
-        nn.Conv2d(64, 128, 4, 2, 1),  # 8x8
-        nn.BatchNorm2d(128),
-        nn.SiLU(),
-        nn.Conv2d(128, 256, 4, 1, 0),  # 5x5
-        nn.BatchNorm2d(256),
-        nn.SiLU(),
-        nn.Flatten(),
-    ]
-
-
-def dcgan_decoder(latent_dim: int, activation_after_dense: bool) -> nn.Sequential:
-    """Tables 6 and 7. Table 6 has an activation after the dense layer, Table 7 has none."""
-    return nn.Sequential(
-        nn.Linear(latent_dim, 256 * 5 * 5),
-        *([nn.SiLU()] if activation_after_dense else []),
-        nn.Unflatten(1, (256, 5, 5)),
-        nn.ConvTranspose2d(256, 128, 4, 1, 0),  # 8x8
-        nn.BatchNorm2d(128),
-        nn.SiLU(),
-        nn.ConvTranspose2d(128, 64, 4, 2, 1),  # 16x16
-        nn.BatchNorm2d(64),
-        nn.SiLU(),
-        nn.ConvTranspose2d(64, 32, 4, 2, 1),  # 32x32
-        nn.BatchNorm2d(32),
-        nn.SiLU(),
-        nn.ConvTranspose2d(32, 3, 4, 2, 1),  # 64x64
-    )
+# Table 6 normalises the second convolution too, and has an activation after the decoder's dense layer; Table 7 neither.
 
 
 def mdvae(latent_dim: int, private_dims: dict[str, int], warmup_epochs: int) -> MDVAE:
@@ -151,7 +105,7 @@ def mdvae(latent_dim: int, private_dims: dict[str, int], warmup_epochs: int) -> 
     code = {m: latent_dim + private for m, private in private_dims.items()}
     encoders = {
         "image": nn.Sequential(
-            *_dcgan_convolutions(norm_second=True),
+            *dcgan_convolutions(norm_second=True),
             nn.Linear(256 * 5 * 5, 512),
             nn.LeakyReLU(),
             nn.Linear(512, 2 * code["image"]),
@@ -170,9 +124,10 @@ def mhvae(latent_dim: int, private_dims: dict[str, int], warmup_core: int, warmu
     hidden = 512
     return UniformDropoutMHVAE(
         lower_encoders={
-            "image": nn.Sequential(*_dcgan_convolutions(norm_second=False), nn.Linear(256 * 5 * 5, hidden), nn.SiLU()),
+            "image": nn.Sequential(*dcgan_convolutions(norm_second=False), nn.Linear(256 * 5 * 5, hidden), nn.SiLU()),
             "caption": dense(CAPTION_DIM, 1024, 768, 768, hidden, last=True),
         },
+        hidden_dims=dict.fromkeys(private_dims, hidden),
         private_heads={m: nn.Linear(hidden, 2 * size) for m, size in private_dims.items()},
         upper_encoder=dense(2 * hidden, 768, 768, 768, 2 * latent_dim),
         upper_decoders={m: dense(latent_dim, 500, 500, 500, 2 * size) for m, size in private_dims.items()},

@@ -1,18 +1,19 @@
 """MHVAE (Vasco et al., 2020): a core latent variable above one latent variable per modality.
 
-Generation: p(z^c) ∏_m p(z_m | z^c) p(x_m | z_m). Inference: q(z^c | h) ∏_m q(z_m | x_m), where h_m is a hidden
-representation of x_m, and the representations of missing (or dropped) modalities are zero before they are
-concatenated. The core variable z^c is called `g` here, as in all models.
+Generation, Eq. 2: p(z^c) ∏_m p(z_m | z^c) p(x_m | z_m). Inference, Eq. 3: q(z^c | h) ∏_m q(z_m | x_m), where h_m is a
+hidden representation of x_m, and the representations of missing (or dropped) modalities are zero before they are
+concatenated (Eqs. 10, 11). The core variable z^c is called `g` here, as in all models.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import product
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import Independent
 
-from shared.contract import Batch, Loss, batch_size, fold, repeat
+from shared.contract import Batch, Loss, batch_size, fold
 from shared.distributions import Likelihood, kl, normal, repeated, standard_normal
 from shared.experts import shared_sample
 from shared.objectives import linear_warmup
@@ -22,16 +23,18 @@ from shared.shared_latent import Evidence, SharedLatentVAE, detached, total
 class MHVAE(SharedLatentVAE):
     """The model for any number of modalities; `dropout_masks` says how a training step drops representations.
 
-    lower_encoders: x_m (B, ...) -> h_m (B, H), one width H for all modalities.
+    lower_encoders: x_m (B, ...) -> h_m (B, H_m). hidden_dims: H_m of each modality.
     private_heads: h_m -> parameters of q(z_m | x_m), (B, 2 D_m).
     upper_encoder: all h_m concatenated, in the modalities' order -> parameters of q(g | h), (B, 2 D).
     upper_decoders: g -> parameters of p(z_m | g). lower_decoders: z_m -> parameters of p(x_m | z_m).
     warmup_core, warmup_private: epochs U_c and U_m over which the KL terms of g and of the z_m gain full weight.
+    reconstruction_weights, private_weights, core_weight: λ_m, β_m and β^c of Eq. 9; 1 makes it the ELBO.
     """
 
     def __init__(
         self,
         lower_encoders: Mapping[str, nn.Module],
+        hidden_dims: Mapping[str, int],
         private_heads: Mapping[str, nn.Module],
         upper_encoder: nn.Module,
         upper_decoders: Mapping[str, nn.Module],
@@ -40,17 +43,25 @@ class MHVAE(SharedLatentVAE):
         latent_dim: int,
         warmup_core: int,
         warmup_private: int,
+        reconstruction_weights: Mapping[str, float] | None = None,
+        private_weights: Mapping[str, float] | None = None,
+        core_weight: float = 1.0,
     ) -> None:
         super().__init__(likelihoods, latent_dim, warmup_core)
         self.lower_encoders = nn.ModuleDict(lower_encoders)
+        self.hidden_dims = dict(hidden_dims)
         self.private_heads = nn.ModuleDict(private_heads)
         self.upper_encoder = upper_encoder
         self.upper_decoders = nn.ModuleDict(upper_decoders)
         self.lower_decoders = nn.ModuleDict(lower_decoders)
         self.warmup_private = warmup_private
+        ones = dict.fromkeys(self.modalities, 1.0)
+        self.reconstruction_weights = ones | dict(reconstruction_weights or {})
+        self.private_weights = ones | dict(private_weights or {})
+        self.core_weight = core_weight
 
     @abstractmethod
-    def dropout_masks(self, points: int) -> list[Tensor]:
+    def dropout_masks(self, points: int, generator: Generator) -> list[Tensor]:
         """The masks of one training step, each (B, M) of 0 (dropped) and 1 (kept), with a 1 in every row.
 
         The objective is the sum of the ELBOs under these masks.
@@ -62,7 +73,7 @@ class MHVAE(SharedLatentVAE):
     def core_posterior(self, hidden: Mapping[str, Tensor], mask: Tensor | None = None) -> Independent:
         """q(g | h): representations that are missing, or whose column in the mask (B, M) is 0, are zero."""
         like = next(iter(hidden.values()))
-        states = [hidden[m] if m in hidden else torch.zeros_like(like) for m in self.modalities]
+        states = [hidden[m] if m in hidden else like.new_zeros(len(like), self.hidden_dims[m]) for m in self.modalities]
         if mask is not None:
             states = [h * mask[:, i : i + 1] for i, h in enumerate(states)]
         return normal(self.upper_encoder(torch.cat(states, dim=1)))
@@ -83,19 +94,20 @@ class MHVAE(SharedLatentVAE):
         return self.lower_decoders[m](z)
 
     def loss(self, batch: Batch, epoch: int, samples: int, generator: Generator) -> Loss:
-        """-Σ_masks ELBO, the mean over the batch in nats, with KL terms under their own warm-up weights.
+        """Eq. 13 with its sign turned, summed over the masks, the mean over the batch in nats.
 
-        ELBO = Σ_m E log p(x_m | z_m) - Σ_m E_q(g) KL(q(z_m | x_m) || p(z_m | g)) - KL(q(g | h ⊙ mask) || p(g)).
-        The first sum does not depend on the mask, so its samples of z_m serve all masks.
+        For each mask Σ_m λ_m E log p(x_m | z_m) - Σ_m β_m E_q(g) KL(q(z_m | x_m) || p(z_m | g))
+        - β^c KL(q(g | h ⊙ mask) || p(g)), with the KL terms under their own warm-up weights. The first sum does not
+        depend on the mask, so its samples of z_m serve all masks. The record's `elbo` has all weights 1.
         """
         hidden = self.hidden(batch)
-        masks = [mask.to(next(iter(hidden.values()))) for mask in self.dropout_masks(batch_size(batch))]
+        like = next(iter(hidden.values()))
+        masks = [mask.to(like) for mask in self.dropout_masks(batch_size(batch), generator)]
         terms = {}
         q_private = {m: normal(self.private_heads[m](h)) for m, h in hidden.items()}
         for m, q in q_private.items():
             parameters = self.decode(m, None, fold(shared_sample(q, samples, generator)))
-            log_p = self.likelihoods[m].log_prob(parameters, repeat(batch[m], samples))
-            terms[f"log_p_{m}"] = log_p.mean()
+            terms[f"log_p_{m}"] = self.likelihoods[m].log_prob(parameters, batch[m], samples).mean()
         for mask in masks:
             q_core = self.core_posterior(hidden, mask)
             divergences = {"kl_g": kl(q_core, standard_normal(q_core.mean))}
@@ -103,16 +115,40 @@ class MHVAE(SharedLatentVAE):
             for m, evidence in q_private.items():
                 p, q = self.conditionals(m, 1, g, evidence, samples)
                 divergences[f"kl_{m}_1"] = kl(q, p)
-            for (
-                name,
-                value,
-            ) in divergences.items():  # the mean over the masks, so that terms read as one ELBO's
+            for name, value in divergences.items():  # the mean over the masks, so that terms read as one ELBO's
                 terms[name] = terms.get(name, 0.0) + value.mean() / len(masks)
-        reconstruction, core = total(terms, "log_p_"), terms["kl_g"]
-        private = total(terms, "kl_") - core
+        reconstruction = sum(self.reconstruction_weights[m] * terms[f"log_p_{m}"] for m in q_private)
+        private = sum(self.private_weights[m] * terms[f"kl_{m}_1"] for m in q_private)
         objective = (
-            linear_warmup(epoch, self.warmup_epochs) * core
+            linear_warmup(epoch, self.warmup_epochs) * self.core_weight * terms["kl_g"]
             + linear_warmup(epoch, self.warmup_private) * private
             - reconstruction
         )
-        return Loss(len(masks) * objective, detached(terms | {"elbo": reconstruction - core - private}))
+        elbo = total(terms, "log_p_") - total(terms, "kl_")
+        return Loss(len(masks) * objective, detached(terms | {"elbo": elbo}))
+
+
+class BernoulliDropoutMHVAE(MHVAE):
+    """The MHVAE as its own paper trains it: one mask per data point, d ~ Bern(w), never all dropped (Eqs. 10-12).
+
+    dropout: w_m, the probability to drop each modality, below 1. The condition makes the masks that drop everything
+    impossible and leaves the proportions of all others, so a mask is one draw among those others.
+    """
+
+    def __init__(self, *networks: object, dropout: Mapping[str, float], **arguments: object) -> None:
+        super().__init__(*networks, **arguments)
+        drop = [dropout[m] for m in self.modalities]
+        kept = [mask for mask in product((1.0, 0.0), repeat=len(drop)) if any(mask)]
+        self.register_buffer("masks", torch.tensor(kept), persistent=False)  # (2^M - 1, M)
+        self.register_buffer(
+            "probabilities", torch.tensor([_probability(mask, drop) for mask in kept]), persistent=False
+        )
+
+    def dropout_masks(self, points: int, generator: Generator) -> list[Tensor]:
+        drawn = torch.multinomial(self.probabilities, points, replacement=True, generator=generator)
+        return [self.masks[drawn]]
+
+
+def _probability(mask: Sequence[float], drop: Sequence[float]) -> float:
+    """Of a mask under independent modalities; torch.multinomial makes the probabilities sum to 1."""
+    return torch.tensor([1 - w if kept else w for kept, w in zip(mask, drop, strict=True)]).prod().item()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from shared.errors import DivergedError, InputError, describe, run_cli
+from shared.errors import InputError, describe, run_cli
 from tests.repository import ROOT, run
 
 WRITE = """
@@ -38,7 +38,7 @@ def outcome(error, capsys):
 
 
 @pytest.mark.parametrize(
-    "error", [InputError("table.csv: wrong; mend it"), DivergedError("run: NaN at epoch 2, step 3")]
+    "error", [InputError("table.csv: wrong; mend it"), InputError("weights.pt: no such file; train first")]
 )
 def test_a_mendable_error_is_one_line(error, capsys):
     assert outcome(error, capsys) == (2, f"error: {error}\n")

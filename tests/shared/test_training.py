@@ -18,7 +18,7 @@ import torch
 from shared import spec as specification
 from shared import training
 from shared.arrays import load_split
-from shared.errors import DivergedError, InputError
+from shared.errors import InputError
 from shared.progress import Progress
 from shared.spec import sha256
 from tests.repository import environment, run, tiny_repository, write_points
@@ -229,15 +229,29 @@ def test_weights_have_the_same_bytes_whatever_the_name_of_the_file(tmp_path):
 # Divergence
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_at_its_step(spec, points, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_ends_the_run_at_its_step(spec, points, tmp_path, monkeypatch):
     monkeypatch.setenv("TINY_NAN", "8")
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
     run = begin(spec, points)
-    line = r"\Ademo/tiny/line/small/seed3: the loss is nan at epoch 3, step 2; the last good checkpoint is kept[^\n]*\Z"
-    with pytest.raises(DivergedError, match=line):
-        finish(run, tmp_path / "checkpoint.pt")
-    assert begin(spec, points).restore(tmp_path / "checkpoint.pt") == "resuming at epoch 3, step 2"
+    finish(run, tmp_path / "checkpoint.pt")
+    assert run.finished
+    assert run.position.diverged == {"epoch": 3, "step": 2}
+    assert len(run.position.history) == 2
     assert all(value.isfinite().all() for value in run.model.state_dict().values())
+
+
+def test_a_run_that_diverged_is_not_trained_again(spec, points, tmp_path, monkeypatch):
+    monkeypatch.setenv("TINY_NAN", "8")
+    finish(begin(spec, points), tmp_path / "checkpoint.pt")
+    monkeypatch.delenv("TINY_NAN")
+    again = begin(spec, points)
+    assert again.restore(tmp_path / "checkpoint.pt").startswith("nothing to train")
+    finish(again, tmp_path / "checkpoint.pt")
+    assert again.position.diverged == {"epoch": 3, "step": 2}
+
+
+def spoil(run):
+    with torch.no_grad():
+        run.model.decode.bias[0] = float("inf")
 
 
 def test_weights_that_are_not_finite_never_replace_a_good_checkpoint(spec, points, tmp_path):
@@ -246,14 +260,26 @@ def test_weights_that_are_not_finite_never_replace_a_good_checkpoint(spec, point
     run = begin(spec, points)
     run.keep(path)
     good = path.read_bytes()
-    with torch.no_grad():
-        run.model.decode.bias[0] = float("inf")
-    run.position.step = 2
-    with pytest.raises(
-        DivergedError, match=r"\A[^\n]*small/seed3: weights are not finite after epoch 1, step 2;[^\n]*\Z"
-    ):
-        run.keep(path)
+    spoil(run)
+    run.keep(path)
     assert path.read_bytes() == good
+
+
+def test_weights_that_the_last_step_spoils_are_a_divergence_too(spec, points, tmp_path, monkeypatch):
+    run = begin(spec, points)
+    last = spec["training"]["epochs"] * run.steps_per_epoch
+    steps, step = [], run.step
+
+    def spoiling(batch):
+        loss = step(batch)
+        steps.append(loss)
+        if len(steps) == last:
+            spoil(run)
+        return loss
+
+    monkeypatch.setattr(run, "step", spoiling)
+    finish(run, tmp_path / "checkpoint.pt")
+    assert run.position.diverged == {"epoch": spec["training"]["epochs"], "step": run.steps_per_epoch}
 
 
 # The lock

@@ -212,7 +212,7 @@ def test_gradients_of_mdvae(epoch):
 @pytest.mark.parametrize("modalities", ["ab", "abc"])
 def test_masks_are_all_modalities_and_each_alone(modalities):
     count = len(modalities)
-    first, *alone = mhvae(UniformDropoutMHVAE, modalities).model.dropout_masks(5)
+    first, *alone = mhvae(UniformDropoutMHVAE, modalities).model.dropout_masks(5, generator())
     assert torch.equal(first, torch.ones(5, count))
     assert torch.equal(torch.stack(alone), torch.eye(count)[:, None].expand(count, 5, count))
 

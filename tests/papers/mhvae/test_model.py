@@ -1,9 +1,11 @@
 """MHVAE on linear-Gaussian versions whose bounds are known exactly, for different ways to drop modalities."""
 
+from itertools import product
+
 import pytest
 import torch
 
-from papers.mhvae.model import MHVAE
+from papers.mhvae.model import MHVAE, BernoulliDropoutMHVAE
 from tests.linear_gaussian import (
     assert_gradients_match_differences,
     assert_mean,
@@ -15,20 +17,20 @@ from tests.linear_gaussian import (
 
 
 class KeepAll(MHVAE):
-    def dropout_masks(self, points):
+    def dropout_masks(self, points, generator):
         return [torch.ones(points, len(self.modalities))]
 
 
 class Alternate(MHVAE):
     """Even data points keep the first modality, odd ones the second."""
 
-    def dropout_masks(self, points):
+    def dropout_masks(self, points, generator):
         return [torch.eye(2).repeat(points, 1)[:points]]
 
 
 class Both(KeepAll, Alternate):
-    def dropout_masks(self, points):
-        return [*KeepAll.dropout_masks(self, points), *Alternate.dropout_masks(self, points)]
+    def dropout_masks(self, points, generator):
+        return [*KeepAll.dropout_masks(self, points, generator), *Alternate.dropout_masks(self, points, generator)]
 
 
 def test_loss_without_dropout_is_the_bound():
@@ -97,3 +99,65 @@ def test_private_posterior_sees_its_own_modality_only():
 @pytest.mark.parametrize(("kind", "epoch"), [(KeepAll, 2), (Alternate, 9), (Both, 20)])
 def test_gradients(kind, epoch):
     assert_gradients_match_differences(mhvae(kind, seed=8, core=10, private=5), epoch)
+
+
+# The weights of Eq. 9
+
+
+def test_each_term_has_its_weight():
+    weights = {"reconstruction_weights": {"a": 2.0, "b": 0.5}, "private_weights": {"a": 3.0}, "core_weight": 4.0}
+    toy = mhvae(KeepAll, seed=9, **weights)
+    loss = toy.model.loss(toy.batch(50), 0, 1, generator())
+    terms = {name: value.item() for name, value in loss.terms.items()}
+    reconstruction = 2 * terms["log_p_a"] + 0.5 * terms["log_p_b"]
+    divergence = 3 * terms["kl_a_1"] + terms["kl_b_1"] + 4 * terms["kl_g"]
+    assert loss.total.item() == pytest.approx(divergence - reconstruction)
+    plain = terms["log_p_a"] + terms["log_p_b"] - terms["kl_a_1"] - terms["kl_b_1"] - terms["kl_g"]
+    assert terms["elbo"] == pytest.approx(plain)
+
+
+# Modality representation dropout (Eqs. 10-12)
+
+
+def masks(dropout, points=200_000, seed=0):
+    toy = mhvae(BernoulliDropoutMHVAE, tuple(dropout), dropout=dropout)
+    (drawn,) = toy.model.dropout_masks(points, generator(seed))
+    assert drawn.shape == (points, len(dropout))
+    return drawn
+
+
+@pytest.mark.parametrize("dropout", [{"a": 0.5, "b": 0.5}, {"a": 0.1, "b": 0.8}, {"a": 0.3, "b": 0.5, "c": 0.9}])
+def test_masks_are_bernoulli_given_that_something_is_kept(dropout):
+    """Brute force: independent drops, with the draws that drop everything thrown away."""
+    drop = torch.tensor(list(dropout.values()))
+    kept = (torch.rand(400_000, len(drop), generator=generator(1)) >= drop).float()
+    kept = kept[kept.any(1)]
+    drawn = masks(dropout)
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    for mask in product((0.0, 1.0), repeat=len(drop)):
+        expected, found = ((each == torch.tensor(mask)).all(1).double().mean().item() for each in (kept, drawn))
+        assert found == pytest.approx(expected, abs=0.005), mask
+        assert any(mask) or found == 0
+
+
+def test_a_modality_that_is_never_dropped_is_always_kept():
+    drawn = masks({"a": 0.0, "b": 0.7}, points=1000)
+    assert drawn[:, 0].all()
+    assert not drawn[:, 1].all()
+
+
+def test_masks_follow_the_generator():
+    assert torch.equal(masks({"a": 0.5, "b": 0.5}, 50, seed=3), masks({"a": 0.5, "b": 0.5}, 50, seed=3))
+    assert not torch.equal(masks({"a": 0.5, "b": 0.5}, 50, seed=3), masks({"a": 0.5, "b": 0.5}, 50, seed=4))
+
+
+def test_loss_is_the_expectation_over_masks():
+    """Eq. 13: with w = 1/2 and two modalities the masks (1, 1), (1, 0) and (0, 1) are alike likely."""
+    toy = mhvae(BernoulliDropoutMHVAE, seed=10, dropout={"a": 0.5, "b": 0.5})
+    bounds = [mhvae_bound(toy, *kept).elbo for kept in ("ab", "a", "b")]
+    assert_mean(losses(toy), -sum(bounds) / 3, precision=0.1)
+
+
+def test_masks_are_no_weights():
+    toy = mhvae(BernoulliDropoutMHVAE, dropout={"a": 0.5, "b": 0.5})
+    assert not {"masks", "probabilities"} & set(toy.model.state_dict())

@@ -1,5 +1,8 @@
 """MVAE on linear-Gaussian versions whose bounds and likelihoods are known exactly."""
 
+from collections import Counter
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
@@ -62,6 +65,54 @@ def test_more_modalities_sharpen_the_posterior():
         variances = [toy.model.posterior(toy.batch(1, *names)).variance for names in ("a", "ab", "abc")]
     assert (variances[0] > variances[1]).all()
     assert (variances[1] > variances[2]).all()
+
+
+def with_random_subsets(count, seed, weights=None):
+    toy = mvae("abcd", seed=seed)
+    toy.model.random_subsets = count
+    toy.model.reconstruction_weights |= weights or {}
+    return toy
+
+
+def test_random_subsets_add_the_mean_of_their_bounds():
+    """One subset a step: size 2 or 3 with probability 1/2, then one of the 6 or 4 of that size."""
+    toy = with_random_subsets(1, seed=6)
+    always = [toy.bound(), *(toy.bound(m) for m in "abcd")]
+    by_size = [[toy.bound(*names).elbo for names in combinations("abcd", size)] for size in (2, 3)]
+    expected = sum(b.elbo for b in always) + sum(np.mean(bounds) for bounds in by_size) / 2
+    assert_mean(losses(toy, copies=100, repeats=400), -expected, precision=0.2)
+
+
+def test_sizes_of_random_subsets_are_alike_likely_and_so_are_subsets_of_a_size():
+    toy, counts = with_random_subsets(20_000, seed=7), Counter()
+    counts.update(toy.model.draw_subsets(generator()))
+    assert sum(counts[subset] for subset in combinations("abcd", 2)) / 20_000 == pytest.approx(1 / 2, abs=0.02)
+    for size, expected in ((2, 1 / 12), (3, 1 / 8)):
+        for subset in combinations("abcd", size):
+            assert counts[subset] / 20_000 == pytest.approx(expected, abs=0.01), subset
+    assert sum(counts.values()) == 20_000
+
+
+def test_two_modalities_have_no_random_subsets():
+    toy = mvae(seed=8)
+    toy.model.random_subsets = 3
+    assert toy.model.draw_subsets(generator()) == []
+
+
+def test_terms_of_random_subsets_have_the_same_names_in_every_step():
+    toy = with_random_subsets(2, seed=9)
+    names = [set(toy.model.loss(toy.batch(2), 0, 1, generator(k)).terms) for k in range(8)]
+    assert all(each == names[0] for each in names)
+    assert {"elbo_random0", "elbo_random1"} <= names[0]
+
+
+def test_weights_multiply_the_likelihood_of_their_modality_in_every_term():
+    toy = with_random_subsets(0, seed=10, weights={"a": 50.0})
+    loss = toy.model.loss(toy.batch(50), 0, 1, generator())
+    terms = {name: value.item() for name, value in loss.terms.items()}
+    expected = -sum(terms[f"elbo_{name}"] for name in ("joint", *"abcd"))
+    expected -= 49 * (terms["log_p_a_joint"] + terms["log_p_a_a"])
+    assert loss.total.item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("epoch", [1, 4])

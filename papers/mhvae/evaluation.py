@@ -1,0 +1,109 @@
+"""The protocol of Tables 1 to 3 (log-likelihoods by importance sampling) and the samples of Fig. 4.
+
+Which estimator stands behind each row, and why, is derived in this paper's README.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from shared.metrics.likelihood import Summary, over_split
+from torch import Generator, Tensor
+
+from shared.arrays import Split, describe_data
+from shared.contract import MultimodalVAE
+from shared.errors import InputError
+from shared.protocol import Evaluation, to_uint8
+
+PROTOCOL = "test split, {points} data points; {samples} importance samples"
+
+
+def evaluate(
+    model: MultimodalVAE,
+    test: Split,
+    data: Path,
+    settings: dict[str, Any],
+    extractors: None,
+    generator: Callable[..., Generator],
+) -> Evaluation:
+    """All rows of a table for one model, and its samples for the figure.
+
+    The first modality is the image x_1, the second one, x_2, its label or attributes.
+    settings: the specification's `evaluation`. extractors: none, no metric looks at image features.
+    generator: makes a generator for a purpose, so that rows are independent.
+    """
+    points = len(test) if settings["points"] == "all" else min(settings["points"], len(test))
+    metrics = likelihoods(model, test, settings["importance_samples"], points, generator)
+    described = "all" if points == len(test) else str(points)
+    return Evaluation(
+        metrics=metrics,
+        samples=figure_samples(model, describe_data(data), test, settings, generator),
+        protocol=PROTOCOL.format(points=described, samples=settings["importance_samples"]),
+    )
+
+
+def likelihoods(
+    model: MultimodalVAE, test: Split, samples: int, points: int, generator: Callable[..., Generator]
+) -> list[dict[str, Any]]:
+    """log p(x1), log p(x1, x2) and log p(x1 | x2) from the proposals that the tables name, means in nats."""
+    image, label = model.modalities
+    rows = []
+    for given in ((image,), (label,), (image, label)):
+        name = "+".join(given)
+        targets = {(image,): [(image,), (image, label)], (label,): [(image, label), (label,)]}
+        wanted = targets.get(given, [(image, label)])
+        found = over_split(model, test, given, wanted, samples, generator("likelihood", name), points)
+        if image in given and label not in given:
+            rows.append(row(f"likelihood/{image}", name, f"{image} log-likelihood", found.log_p((image,))))
+        rows.append(row(f"likelihood/{image}+{label}", name, "joint log-likelihood", found.log_p((image, label))))
+        if given == (label,):
+            conditional = found.conditional((image, label), (label,))
+            rows.append(row(f"likelihood/{image}|{label}", name, f"{label}-to-{image} log-likelihood", conditional))
+    return rows
+
+
+def row(key: str, variant: str, name: str, summary: Summary) -> dict[str, Any]:
+    """A line of metrics.json."""
+    return {
+        "key": key,
+        "variant": variant,
+        "name": name,
+        "value": summary.mean,
+        "unit": "nats",
+        "samples": summary.points,
+        "standard_error": summary.standard_error,
+        "monte_carlo_error": summary.monte_carlo_error,
+        "effective_samples": summary.effective_samples,
+    }
+
+
+def figure_samples(
+    model: MultimodalVAE,
+    about: dict[str, Any],
+    test: Split,
+    settings: dict[str, Any],
+    generator: Callable[..., Generator],
+) -> dict[str, Any]:
+    """Images given the figure's class or attributes, z^c from q(z^c | x2), and images with z^c from its prior."""
+    image, label = model.modalities
+    device = next(model.parameters()).device
+    condition = encode_condition(settings["figure_condition"], about).to(device)
+    count = settings["figure_samples"]
+    with torch.inference_mode():
+        given = model.generate({label: condition[None]}, [image], count, generator("figure", "given"))[image]
+        prior = model.generate({}, [image], count, generator("figure", "prior"), batch=1)[image]
+    return {
+        "conditions": [", ".join(settings["figure_condition"])],
+        "given": to_uint8(given.transpose(0, 1)),
+        "prior": to_uint8(prior[:, 0]),
+    }
+
+
+def encode_condition(names: Sequence[str], about: dict[str, Any]) -> Tensor:
+    """x_2, (D,), with 1 where a class or attribute is named. InputError: the data know no such name."""
+    known = about.get("classes") or about["attributes"]
+    for name in names:
+        if name not in known:
+            raise InputError(f"evaluation.figure_condition: `{name}` is unknown; the data have {', '.join(known)}")
+    return torch.tensor([float(name in names) for name in known])
