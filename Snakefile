@@ -223,7 +223,7 @@ rule prepare_data:
     threads: cores_for(1)
     params:
         spec=lambda wildcards: spec.canonical(DATA[wildcards.dataset]),
-        code=lambda wildcards: fingerprint.of_data(wildcards.dataset),
+        code=lambda wildcards: fingerprint.of_data(DATA[wildcards.dataset]),
         root=unrecorded(config["data_root"]),
         out=lambda wildcards, output: os.path.dirname(output[0]),
     shell:

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from shared.data.sources import LOADERS
 from shared.errors import InputError
 
 PACKAGES = ("shared", "papers")
@@ -77,8 +78,9 @@ def fingerprint(modules: list[str]) -> str:
     return digest.hexdigest()[:16]
 
 
-def of_data(dataset: str) -> str:
-    return fingerprint(["shared.prepare", f"shared.data.{dataset}"])
+def of_data(spec: dict[str, Any]) -> str:
+    """Of the code that prepares a data set: the specification's `data`."""
+    return fingerprint(["shared.prepare", LOADERS[spec["name"], spec["source"]]])
 
 
 def of_training(spec: dict[str, Any]) -> str:

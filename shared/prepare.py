@@ -1,82 +1,90 @@
 """Raw data to the arrays that training and evaluation read.
 
-    python -m shared.prepare --dataset oxford_flower --spec '{"name": "oxford_flower", "source": "drawn"}' \
-        --data-root data --out runs/demo/data/oxford_flower
+    python -m shared.prepare --dataset mnist --spec '{"name": "mnist", "source": "digits"}' --data-root data \
+        --out runs/demo/data/mnist
 
-writes data.npz (images uint8 (N, 3, H, W), standardised caption features float32 (N, D), labels, captions,
-for each split) and data.json (what they are made of), the same bytes for the same input.
+writes one NumPy file per array and split (`x1_train.npy`, ...), which are read memory-mapped, and data.json (what they
+are made of), the same bytes for the same input.
 """
 
 import argparse
+import hashlib
+import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from shared.data import drawn_flowers, ledger, oxford_flower
-from shared.data.paired import SPLITS, DatasetSpec, PairedData, Standardisation
+from shared.data import ledger
+from shared.data.prepared import Array, DatasetSpec, Prepared, Rows
+from shared.data.sources import LOADERS
 from shared.errors import InputError, describe, run_cli
 from shared.files import atomic_path, sha256_of, write_json
 
 logger = logging.getLogger(__name__)
 
-Loader = Callable[[DatasetSpec, Path], PairedData]
-
-# A data set joins by a line here: its name and source, and the function that reads or draws it.
-LOADERS: dict[tuple[str, str], Loader] = {
-    ("oxford_flower", "official"): oxford_flower.load,
-    ("oxford_flower", "drawn"): drawn_flowers.load,
-}
-
 
 def prepare(spec: DatasetSpec, data_root: Path, out: Path) -> None:
-    """Write data.npz and data.json to `out`, each whole or not at all; data.json, the sign of success, last.
+    """Write the arrays and data.json to `out`, each whole or not at all; data.json, the sign of success, last.
 
     InputError: no such data set or source, or its files are missing or wrong.
     """
-    loader = LOADERS.get((spec.name, spec.source))
-    if loader is None:
+    module = LOADERS.get((spec.name, spec.source))
+    if module is None:
         known = "; ".join(f"{name} ({source})" for name, source in LOADERS)
         raise InputError(f"dataset {spec.name!r} with source {spec.source!r}: unknown; there are {known}")
     logger.info("%s: reading (%s)", spec.name, spec.source)
-    data = loader(spec, data_root)
+    data: Prepared = importlib.import_module(module).load(spec, data_root)
     files = {key: _provenance(spec.name, key, path) for key, path in data.files.items()}
-    archive = out / "data.npz"
-    with atomic_path(archive) as temporary:
-        np.savez(temporary, **_arrays(data))
+    checksums = _write_arrays(data, out)
     write_json(
         out / "data.json",
-        {
-            "dataset": spec.name,
-            "source": spec.source,
-            "stand_in": data.stand_in,
-            "caption_features": data.caption_features,
-            "description": data.description,
-            "splits": {
-                split: {"samples": len(part.labels), "classes": len(np.unique(part.labels))}
-                for split, part in data.splits.items()
-            },
+        {"dataset": spec.name, "source": spec.source, "stand_in": data.stand_in, "description": data.description}
+        | dict(data.notes)
+        | {
+            "splits": {split: _size(arrays) for split, arrays in data.splits.items()},
             "files": files,
-            "sha256": sha256_of(archive),
+            "sha256": hashlib.sha256(checksums.encode()).hexdigest(),
         },
     )
-    counts = ", ".join(f"{split} {len(part.labels)}" for split, part in data.splits.items())
-    logger.info("%s: %s images; %s", spec.name, counts, data.description)
+    counts = ", ".join(f"{split} {len(next(iter(arrays.values())))}" for split, arrays in data.splits.items())
+    logger.info("%s: %s samples; %s", spec.name, counts, data.description)
 
 
-def _arrays(data: PairedData) -> dict[str, np.ndarray]:
-    standardise = Standardisation.of(data.splits["train"].features)
-    arrays = {"x2_mean": standardise.mean, "x2_std": standardise.std}
-    for split in SPLITS:
-        part = data.splits[split]
-        arrays |= {
-            f"x1_{split}": part.images,
-            f"x2_{split}": standardise(part.features),
-            f"labels_{split}": part.labels,
-            f"captions_{split}": part.captions,
-        }
-    return arrays
+def _size(arrays: Mapping[str, Array]) -> dict[str, int]:
+    size = {"samples": len(next(iter(arrays.values())))}
+    return size | ({"classes": len(np.unique(arrays["labels"]))} if "labels" in arrays else {})
+
+
+def _write_arrays(data: Prepared, out: Path) -> str:
+    """One file per array; returns the list of their checksums. What an earlier preparation left goes first."""
+    arrays = {f"{name}_{split}": array for split, part in data.splits.items() for name, array in part.items()}
+    arrays |= data.constants
+    for stale in (out / "data.json", *out.glob("*.npy")):
+        stale.unlink(missing_ok=True)
+    checksums = ""
+    for name, array in sorted(arrays.items()):
+        path = out / f"{name}.npy"
+        with atomic_path(path) as temporary:
+            if isinstance(array, Rows):
+                _stream(temporary, array)
+            else:
+                np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
+        checksums += f"{sha256_of(path)}  {path.name}\n"
+    return checksums
+
+
+def _stream(path: Path, rows: Rows) -> None:
+    """Write an array block by block, so that it is never in memory as a whole."""
+    target = np.lib.format.open_memmap(path, mode="w+", dtype=rows.dtype, shape=(rows.count, *rows.shape))
+    done = 0
+    for block in rows.make():
+        target[done : done + len(block)] = block
+        done += len(block)
+    if done != rows.count:
+        raise ValueError(f"{done} rows were made, {rows.count} promised")
+    target.flush()
 
 
 def _provenance(dataset: str, key: str, path: Path) -> dict[str, str | int]:
@@ -105,7 +113,7 @@ def main() -> None:
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--spec", required=True, help="what to prepare, a JSON object as in experiments.yaml")
     parser.add_argument("--data-root", required=True, type=Path, help="folder that holds a folder for each data set")
-    parser.add_argument("--out", required=True, type=Path, help="folder to write data.npz and data.json to")
+    parser.add_argument("--out", required=True, type=Path, help="folder to write to")
     parser.add_argument("--log", type=Path, help="also write the log to this file")
     arguments = parser.parse_args()
     _log_to(arguments.log)

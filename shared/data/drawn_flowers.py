@@ -16,14 +16,8 @@ import numpy as np
 from numpy.random import Generator
 
 from shared.data.caption_features import CaptionFeatures
-from shared.data.paired import (
-    CAPTIONS_PER_IMAGE,
-    SPLITS,
-    DatasetSpec,
-    PairedData,
-    PairedSplit,
-    require_caption_source,
-)
+from shared.data.captioned import CAPTION_DIM, CAPTIONS_PER_IMAGE, IMAGE_SIZE, Captioned, prepared
+from shared.data.prepared import SPLITS, DatasetSpec, Prepared
 
 # As many classes a split, and the same numbers, as the official split has.
 CLASSES = {"train": range(41, 103), "val": range(21, 41), "test": range(1, 21)}
@@ -105,15 +99,21 @@ class DrawnFlowers:
     classes: dict[int, FlowerClass]
 
 
-def load(spec: DatasetSpec, data_root: Path) -> PairedData:
+def load(spec: DatasetSpec, data_root: Path) -> Prepared:
     """The drawn data set. InputError: caption features that exist for real captions only."""
-    require_caption_source(spec, ("tfidf_svd", "char_cnn_rnn_or_tfidf_svd"))
-    flowers = draw(spec.images_per_class, spec.seed, spec.image_size)
+    options = spec.read(
+        caption_features=("tfidf_svd", "char_cnn_rnn_or_tfidf_svd"),
+        image_size=IMAGE_SIZE,
+        caption_dim=CAPTION_DIM,
+        images_per_class=20,
+        seed=0,
+    )
+    flowers = draw(options.images_per_class, options.seed, options.image_size)
     rows = {split: np.flatnonzero(np.isin(flowers.labels, CLASSES[split])) for split in SPLITS}
-    features = CaptionFeatures.fit(flowers.captions[rows["train"]], spec.caption_dim)
-    return PairedData(
+    features = CaptionFeatures.fit(flowers.captions[rows["train"]], options.caption_dim)
+    return prepared(
         splits={
-            split: PairedSplit(
+            split: Captioned(
                 images=flowers.images[rows[split]],
                 labels=flowers.labels[rows[split]],
                 captions=flowers.captions[rows[split]],
@@ -124,6 +124,7 @@ def load(spec: DatasetSpec, data_root: Path) -> PairedData:
         stand_in=True,
         caption_features="TF-IDF+SVD",
         description="flowers drawn by the package, caption features TF-IDF+SVD",
+        files={},
     )
 
 

@@ -18,14 +18,8 @@ from PIL import Image
 from shared.data import ledger
 from shared.data.archives import read_members
 from shared.data.caption_features import CaptionFeatures
-from shared.data.paired import (
-    CAPTIONS_PER_IMAGE,
-    SPLITS,
-    DatasetSpec,
-    PairedData,
-    PairedSplit,
-    require_caption_source,
-)
+from shared.data.captioned import CAPTION_DIM, CAPTIONS_PER_IMAGE, IMAGE_SIZE, Captioned, prepared
+from shared.data.prepared import SPLITS, DatasetSpec, Prepared
 from shared.data.restricted_pickle import load_arrays
 from shared.errors import InputError
 
@@ -38,32 +32,36 @@ _CAPTION_MEMBER = re.compile(r"(?:^|/)text_c10/class_(\d{5})/image_(\d{5})\.txt$
 _CLASS_LIST_MEMBER = re.compile(r"(?:^|/)(train|val|test)classes\.txt$")
 
 
-def load(spec: DatasetSpec, data_root: str | Path) -> PairedData:
+def load(spec: DatasetSpec, data_root: str | Path) -> Prepared:
     """Read, check and pair the official files.
 
     InputError: a file is missing or damaged, captions and labels disagree, or classes are in two splits.
     """
-    require_caption_source(spec, ("char_cnn_rnn", "tfidf_svd", "char_cnn_rnn_or_tfidf_svd"))
+    options = spec.read(
+        caption_features=("tfidf_svd", "char_cnn_rnn", "char_cnn_rnn_or_tfidf_svd"),
+        image_size=IMAGE_SIZE,
+        caption_dim=CAPTION_DIM,
+    )
     root = Path(data_root)
     files = {key: ledger.require(root, DATASET, key) for key in ("images", "labels", "captions")}
-    embedding_files = _embedding_files(spec, root)
+    embedding_files = _embedding_files(options.caption_features, root)
 
     labels = read_labels(files["labels"])
     captions, class_lists = read_captions(files["captions"])
     numbers = _numbers_by_split(labels, captions, class_lists, files["captions"])
-    images = read_images(files["images"], np.concatenate(list(numbers.values())), spec.image_size)
+    images = read_images(files["images"], np.concatenate(list(numbers.values())), options.image_size)
     caption_rows = {split: np.array([captions[n][1] for n in numbers[split]]) for split in SPLITS}
     if embedding_files:
-        embeddings = _read_embeddings(embedding_files, spec.caption_dim)
+        embeddings = _read_embeddings(embedding_files, options.caption_dim)
         features = {split: _features_of(numbers[split], embeddings, embedding_files) for split in SPLITS}
     else:
-        fitted = CaptionFeatures.fit(caption_rows["train"], spec.caption_dim)
+        fitted = CaptionFeatures.fit(caption_rows["train"], options.caption_dim)
         features = {split: fitted(caption_rows[split]) for split in SPLITS}
 
     name = "char-CNN-RNN" if embedding_files else "TF-IDF+SVD"
-    return PairedData(
+    return prepared(
         splits={
-            split: PairedSplit(
+            split: Captioned(
                 images=np.stack([images[n] for n in numbers[split]]),
                 labels=labels[numbers[split] - 1],
                 captions=caption_rows[split],
@@ -200,15 +198,15 @@ def centre_crop_and_resize(image: Image.Image, size: int) -> Image.Image:
     return image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BILINEAR)
 
 
-def _embedding_files(spec: DatasetSpec, root: Path) -> dict[str, Path]:
-    """The four pickles of caption embeddings, or nothing where the specification does without."""
-    if spec.caption_features == "tfidf_svd":
+def _embedding_files(wanted: str, root: Path) -> dict[str, Path]:
+    """The four pickles of caption embeddings, or nothing where those are not wanted."""
+    if wanted == "tfidf_svd":
         return {}
     found = {key: ledger.locate(root, ledger.entry(DATASET, key)) for key in _EMBEDDING_KEYS}
     missing = [key for key, path in found.items() if path is None]
     if not missing:
         return found
-    if spec.caption_features == "char_cnn_rnn_or_tfidf_svd":
+    if wanted == "char_cnn_rnn_or_tfidf_svd":
         return {}
     entry = ledger.entry(DATASET, missing[0])
     raise InputError(f"{root / entry.path}: missing; {entry.by_hand} scale=reduced runs without it, on TF-IDF features")
