@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 from papers.hmvae.model import HMVAE, MDVAE, ModalityHierarchy
 from papers.mhvae.model import MHVAE
 from papers.mmvae.model import MMVAE
+from shared.baselines.jmvae import JMVAE
 from shared.baselines.mvae import MVAE
 from shared.contract import MultimodalVAE
 from shared.distributions import MIN_SCALE, LearnedNormal
@@ -177,6 +178,8 @@ def _stacked(*heads: Head) -> Map:
 class Numbers:
     """Random affine maps and heads, from one seed."""
 
+    width = 1.3  # of posteriors, over that of what they approximate
+
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
 
@@ -196,7 +199,7 @@ class Numbers:
     def posterior(self, inputs: int, outputs: int) -> Head:
         """Weaker and wider than what it approximates, so that importance weights have a small variance."""
         head = self.head(inputs, outputs)
-        return Head(0.5 * head.weight, head.bias, 1.3 * head.scale)
+        return Head(0.5 * head.weight, head.bias, self.width * head.scale)
 
 
 def identity(size: int) -> Map:
@@ -524,6 +527,29 @@ def exact_mvae(modalities: Sequence[str] = ("a", "b"), seed: int = 0) -> Toy:
     decoders = {m: numbers.head(1, 1) for m in modalities}
     encoders = {m: Head(1 / d.weight, -d.bias / d.weight[0], d.scale / abs(d.weight[0])) for m, d in decoders.items()}
     return _flat(MVAE, _product, encoders, decoders, numbers, 0)
+
+
+def jmvae(modalities: Sequence[str] = ("a", "b"), seed: int = 0, warmup: int = 0, alpha: float = 0.1) -> Toy:
+    numbers, p = Numbers(seed), _shared()
+    trunks = {m: numbers.map(X, H) for m in modalities}
+    head = numbers.posterior(H * len(modalities), G)
+    encoders = {m: numbers.posterior(X, G) for m in modalities}
+    decoders = {m: numbers.likelihood(G, X) for m in modalities}
+    for m, decoder in decoders.items():
+        p.add(m, decoder.bias, decoder.scale, g=decoder.weight)
+
+    def components(given: Values) -> list[LinearGaussian]:
+        if len(given) == len(modalities):
+            hidden = np.concatenate([trunks[m](given[m]) for m in modalities])
+            return [LinearGaussian().add("g", head(hidden), head.scale)]
+        if len(given) == 1:
+            ((m, x),) = given.items()
+            return [LinearGaussian().add("g", encoders[m](x), encoders[m].scale)]
+        return _product([encoders[m] for m in given], list(given.values()))
+
+    networks = (_networks(trunks), head.network(), _networks(encoders), _networks(decoders))
+    model = JMVAE(*networks, _likelihoods(modalities), G, warmup, alpha)
+    return Toy(model, p, components, _point(p, modalities, numbers))
 
 
 # ---- Estimates against truth ---------------------------------------------------------------------------------------

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from shared.metrics.likelihood import Summary, over_split
 from torch import Generator, Tensor
 
 from shared.arrays import Split, describe_data
 from shared.contract import MultimodalVAE
 from shared.errors import InputError
+from shared.metrics.likelihood import Summary, over_split
 from shared.protocol import Evaluation, to_uint8
 
 PROTOCOL = "test split, {points} data points; {samples} importance samples"

@@ -1,0 +1,194 @@
+"""Log-likelihoods by importance sampling, for every model of the contract, from any proposal.
+
+For data points x_1 .. x_B, latents z_1 .. z_K of each point are drawn from the model's posterior given some of its
+modalities, and the log-likelihood of any subset T of the modalities is estimated by
+
+    log p(x_T) ≈ log 1/K Σ_k w_k,    w_k = p(z_k) ∏_{m in T} p(x_m | z_k) / q(z_k | x_given)
+
+The average runs over the K samples of one data point only: log weights are (K, B) throughout, and different points
+never meet. Weights are unbiased for p(x_T) whatever the proposal, so the estimate is a lower bound of log p(x_T) in
+expectation, and rises with K. Where q does not depend on modality m, `sample_latents` draws its own latent variables
+from their conditional prior, whose density then cancels in w. A modality outside T needs no term: with its likelihood
+left out, its own latent variables integrate out of the expectation.
+
+Sums run in float64, as logarithms, in chunks: memory depends neither on K nor on the number of data points.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from math import ceil
+
+import torch
+from torch import Generator, Tensor
+
+from shared.arrays import Split
+from shared.contract import Batch, MultimodalVAE, batch_size
+from shared.protocol import spread
+
+Target = tuple[str, ...]
+
+# Rows K x B that networks see at a time: enough to keep the cores busy, few enough that activations stay in the cache.
+ROWS = 1024
+
+
+class LogWeightSums:
+    """Running sums over samples: of the weights of each target, and of the products of two targets' weights.
+
+    All are kept as logarithms, (B,), float64; what they hold does not depend on how K was divided.
+    """
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        self.samples = 0
+        self.first: dict[Target, Tensor] = {}
+        self.second: dict[tuple[Target, Target], Tensor] = {}
+        self.targets = tuple(targets)
+
+    def update(self, log_weights: dict[Target, Tensor]) -> None:
+        """Add a chunk of samples: (K, B) for each target."""
+        wide = {target: log_weights[target].double() for target in self.targets}
+        self.samples += next(iter(wide.values())).shape[0]
+        for a in self.targets:
+            self.first[a] = _add(self.first.get(a), wide[a].logsumexp(0))
+        for a, b in combinations_with_replacement(self.targets, 2):
+            self.second[a, b] = _add(self.second.get((a, b)), (wide[a] + wide[b]).logsumexp(0))
+
+
+def _add(total: Tensor | None, more: Tensor) -> Tensor:
+    return more if total is None else torch.logaddexp(total, more)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """An estimate averaged over data points, in nats.
+
+    standard_error: of the mean, from the spread between data points (which the Monte Carlo error is part of).
+    monte_carlo_error: of the mean, from the importance samples alone. effective_samples: the mean over data points of
+    (Σ w)² / Σ w², of K.
+    """
+
+    mean: float
+    standard_error: float
+    monte_carlo_error: float
+    effective_samples: float
+    points: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One estimate per data point, all (B,), float64.
+
+    value: in nats. error: its standard error over importance samples, by the delta method. effective_samples: of K.
+    """
+
+    value: Tensor
+    error: Tensor
+    effective_samples: Tensor
+
+    def summary(self) -> Summary:
+        points = len(self.value)
+        return Summary(
+            mean=self.value.mean().item(),
+            standard_error=(self.value.std() / points**0.5).item() if points > 1 else float("inf"),
+            monte_carlo_error=(self.error.square().sum().sqrt() / points).item(),
+            effective_samples=self.effective_samples.mean().item(),
+            points=points,
+        )
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What one proposal says about all targets, for B data points."""
+
+    sums: LogWeightSums
+
+    def log_p(self, target: Target) -> Estimate:
+        """log p(x_T). Its error: sqrt(Σ w² / (Σ w)² - 1/K), the relative error of the mean weight."""
+        log_square = self._share(target, target)
+        relative = log_square.exp() - 1 / self.sums.samples
+        value = self.sums.first[target] - torch.tensor(float(self.sums.samples)).double().log()
+        return Estimate(value, relative.clamp_min(0).sqrt(), (-log_square).exp())
+
+    def conditional(self, target: Target, given: Target) -> Estimate:
+        """log p(x_T) - log p(x_S) = log p(x_T | x_S) for S within T, both from the same samples.
+
+        Its error: sqrt(Σ_k (w_Tk / Σ w_T - w_Sk / Σ w_S)²), in which what the two have in common cancels.
+        """
+        joint, marginal = self.log_p(target), self.log_p(given)
+        variance = (
+            self._share(target, target).exp() + self._share(given, given).exp() - 2 * self._share(target, given).exp()
+        )
+        fewest = torch.minimum(joint.effective_samples, marginal.effective_samples)
+        return Estimate(joint.value - marginal.value, variance.clamp_min(0).sqrt(), fewest)
+
+    def _share(self, a: Target, b: Target) -> Tensor:
+        """log of Σ w_a w_b / (Σ w_a Σ w_b), (B,)."""
+        pair = (a, b) if (a, b) in self.sums.second else (b, a)
+        return self.sums.second[pair] - self.sums.first[a] - self.sums.first[b]
+
+
+def estimate(
+    model: MultimodalVAE,
+    x: Batch,
+    given: Sequence[str],
+    targets: Sequence[Target],
+    samples: int,
+    generator: Generator,
+    rows: int = ROWS,
+) -> Estimates:
+    """Importance sampling for B data points, with K = `samples` from q(. | x_given), `rows` decoded at a time.
+
+    Every decoder runs once for all targets. The points are not divided: see `over_split`.
+    """
+    proposal = {m: x[m] for m in given}
+    scored = {m: x[m] for m in sorted({m for target in targets for m in target}, key=model.modalities.index)}
+    sums = LogWeightSums(targets)
+    with torch.inference_mode():
+        for size in even_parts(samples, ceil(samples * batch_size(x) / rows)):
+            latents, log_q = model.sample_latents(proposal, size, generator)
+            base = model.log_prior(latents).double() - log_q
+            log_p = model.log_likelihoods(latents, scored)
+            sums.update({target: sum((log_p[m] for m in target), base) for target in targets})
+    return Estimates(sums)
+
+
+def even_parts(total: int, parts: int) -> list[int]:
+    """`total` as a sum of nearly equal positive whole numbers, `parts` of them if there are as many."""
+    parts = min(parts, total)
+    return [total // parts + (i < total % parts) for i in range(parts)]
+
+
+@dataclass(frozen=True)
+class OverPoints:
+    """The estimates of several chunks of data points as one."""
+
+    chunks: tuple[Estimates, ...]
+
+    def log_p(self, target: Target) -> Summary:
+        return _joined([each.log_p(target) for each in self.chunks]).summary()
+
+    def conditional(self, target: Target, given: Target) -> Summary:
+        return _joined([each.conditional(target, given) for each in self.chunks]).summary()
+
+
+def _joined(parts: Sequence[Estimate]) -> Estimate:
+    return Estimate(*(torch.cat([getattr(part, name) for part in parts]) for name in Estimate.__dataclass_fields__))
+
+
+def over_split(
+    model: MultimodalVAE,
+    split: Split,
+    given: Sequence[str],
+    targets: Sequence[Target],
+    samples: int,
+    generator: Generator,
+    points: int | None = None,
+    rows: int = ROWS,
+) -> OverPoints:
+    """`estimate` over a whole split, or over so many of its points, evenly spread; one chunk of points at a time."""
+    count = len(split) if points is None else points
+    chosen = spread(count, len(split)).to(next(iter(split.tensors.values())).device)
+    parts = chosen.split(max(1, rows // samples))
+    return OverPoints(
+        tuple(estimate(model, split.batch(index), given, targets, samples, generator, rows) for index in parts)
+    )

@@ -1,0 +1,297 @@
+"""Importance sampling against likelihoods that are known exactly: every model, every proposal, 2 and 3 modalities."""
+
+from functools import partial
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+
+from papers.hmvae.model import UniformDropoutMHVAE
+from papers.mhvae.model import BernoulliDropoutMHVAE
+from shared.arrays import Split
+from shared.contract import MultimodalVAE
+from shared.metrics import likelihood
+from shared.metrics.likelihood import Estimates, LogWeightSums, estimate, even_parts, over_split
+from tests import linear_gaussian
+from tests.linear_gaussian import (
+    assert_mean,
+    exact_hmvae,
+    exact_mmvae,
+    exact_mvae,
+    generator,
+    hmvae,
+    jmvae,
+    mdvae,
+    mhvae,
+    mmvae,
+    mvae,
+)
+
+
+@pytest.fixture(autouse=True)
+def wide_proposals(monkeypatch):
+    """A product of experts is narrower than each; from this width on all weights have a finite variance."""
+    monkeypatch.setattr(linear_gaussian.Numbers, "width", 2.0)
+
+
+def bernoulli_mhvae(modalities, seed=0):
+    return mhvae(BernoulliDropoutMHVAE, modalities, seed, dropout=dict.fromkeys(modalities, 0.5))
+
+
+TOYS = {
+    "jmvae": jmvae,
+    "mvae": mvae,
+    "mmvae": mmvae,
+    "mdvae": mdvae,
+    "mhvae": bernoulli_mhvae,
+    "mhvae of the HMVAE paper": partial(mhvae, UniformDropoutMHVAE),
+    "hmvae": lambda modalities, seed: hmvae(dict(zip(modalities, (2, 3, 2), strict=False)), seed),
+}
+
+
+def subsets(modalities):
+    return [names for size in range(1, len(modalities) + 1) for names in combinations(modalities, size)]
+
+
+def repeated(toy, given, targets, samples, copies, seed=0):
+    """Independent estimates at one data point: the points of a batch of copies share no noise."""
+    given, targets = tuple(given), [tuple(target) for target in targets]
+    return estimate(toy.model, toy.batch(copies), given, targets, samples, generator(seed))
+
+
+# The truth
+
+
+@pytest.mark.parametrize("modalities", ["ab", "abc"])
+@pytest.mark.parametrize("name", TOYS)
+def test_the_estimate_converges_to_the_likelihood_from_every_proposal(name, modalities):
+    """Within the error that it states, for every target from every proposal, whichever modalities are missing."""
+    toy = TOYS[name](tuple(modalities), seed=1)
+    targets = subsets(modalities)
+    for given in targets:
+        found = repeated(toy, given, targets, samples=30_000, copies=2)
+        for target in targets:
+            truth, each = float(toy.p.log_prob(toy.only(*target))), found.log_p(target)
+            assert (each.error < 0.2).all(), (given, target)
+            assert ((each.value - truth).abs() < 5 * each.error + 1e-9).all(), (given, target)
+
+
+@pytest.mark.parametrize("modalities", ["ab", "abc"])
+@pytest.mark.parametrize("name", ["jmvae", "mvae", "mhvae"])
+def test_conditionals_converge_too(name, modalities):
+    """log p(x_a | x_b) from q(. | x_b), as in the MHVAE paper's tables, is a difference of two exact numbers."""
+    toy = TOYS[name](tuple(modalities), seed=2)
+    found = repeated(toy, "b", ["ab", "b"], samples=30_000, copies=2).conditional(("a", "b"), ("b",))
+    truth = float(toy.p.log_prob(toy.only("a", "b")) - toy.p.log_prob(toy.only("b")))
+    assert (found.error < 0.2).all()
+    assert ((found.value - truth).abs() < 5 * found.error).all()
+
+
+@pytest.mark.parametrize("name", ["jmvae", "mvae", "mhvae", "hmvae"])
+@pytest.mark.parametrize("given", ["a", "b", "ab"])
+def test_weights_are_unbiased(name, given):
+    """E exp(log p̂) = p(x), for K = 3 as for any K."""
+    toy = TOYS[name](("a", "b"), seed=3)
+    found = repeated(toy, given, ["ab"], samples=3, copies=60_000).log_p(("a", "b")).value
+    assert_mean((found - float(toy.p.log_prob(toy.x))).exp(), 1.0, precision=0.05)
+
+
+@pytest.mark.parametrize("name", ["jmvae", "mvae", "mhvae"])
+@pytest.mark.parametrize("given", ["a", "b", "ab"])
+def test_more_samples_tighten_the_bound_from_the_elbo_up(name, given):
+    toy = TOYS[name](("a", "b"), seed=4)
+    truth, means = float(toy.p.log_prob(toy.x)), []
+    for samples in (1, 2, 8, 64, 512):
+        values = repeated(toy, given, ["ab"], samples, copies=200_000 // samples).log_p(("a", "b")).value
+        means.append(values.mean().item())
+        error = values.std().item() / len(values) ** 0.5
+        assert means[-1] < truth + 5 * error
+    assert means == sorted(means)
+    if given == "ab":
+        first = repeated(toy, given, ["ab"], 1, 200_000).log_p(("a", "b")).value
+        assert_mean(first, toy.bound().elbo, precision=0.05)
+
+
+def test_bias_and_error_fall_as_theory_says():
+    """Of log p̂ the bias is -Var(w)/(2 K p²) and the variance Var(w)/(K p²), up to terms of higher order.
+
+    A proposal with a known variance of weights: the true posterior, widened by 30 %.
+    """
+    toy = exact_mvae(seed=5)
+    sampled, log_prob = toy.model.sample_latents, toy.model.posterior(toy.batch(1))
+    loc, scale = log_prob.mean, 1.3 * log_prob.base_dist.scale
+
+    class Widened(type(toy.model)):
+        def sample_latents(self, given, samples, generator):
+            latents, _ = sampled(given, samples, generator)
+            g = loc + 1.3 * (latents["g"] - loc)
+            return {"g": g}, torch.distributions.Normal(loc, scale).log_prob(g).sum(-1)
+
+    toy.model.__class__ = Widened
+    # w / p = N(g; m, s²) / N(g; m, (c s)²), for which E (w/p)² = c² / sqrt(2 c² - 1) under the wider one, by hand
+    relative = 1.3**2 / np.sqrt(2 * 1.3**2 - 1) - 1
+    truth = float(toy.p.log_prob(toy.x))
+    for samples in (4, 16, 64):
+        found = repeated(toy, "ab", ["ab"], samples, copies=1_600_000 // samples).log_p(("a", "b"))
+        values = found.value - truth
+        assert values.var().item() == pytest.approx(relative / samples, rel=0.1)
+        assert_mean(values, -relative / (2 * samples), precision=relative / (6 * samples))
+        assert found.error.square().mean().item() == pytest.approx(relative / samples, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["jmvae", "mvae", "mhvae"])
+def test_the_stated_error_is_the_spread_of_repeated_estimates(name):
+    toy = TOYS[name](("a", "b"), seed=6)
+    found = repeated(toy, "ab", ["ab", "b"], samples=10_000, copies=300)
+    joint = found.log_p(("a", "b"))
+    z = (joint.value - float(toy.p.log_prob(toy.x))) / joint.error
+    assert z.std().item() == pytest.approx(1, abs=0.2)
+    conditional = found.conditional(("a", "b"), ("b",))
+    truth = float(toy.p.log_prob(toy.x) - toy.p.log_prob(toy.only("b")))
+    assert ((conditional.value - truth) / conditional.error).std().item() == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize(("toy", "names"), [(exact_mvae("abc"), "abc"), (exact_mvae("abc"), "b"), (exact_mmvae(), "a")])
+def test_the_true_posterior_needs_one_sample(toy, names):
+    found = repeated(toy, names, [names], samples=1, copies=5).log_p(tuple(names))
+    np.testing.assert_allclose(found.value, float(toy.p.log_prob(toy.only(*names))))
+    many = repeated(toy, names, [names], samples=50, copies=5).log_p(tuple(names))
+    np.testing.assert_allclose(many.error, 0, atol=1e-6)
+    np.testing.assert_allclose(many.effective_samples, 50)
+
+
+def test_a_deep_hierarchy_with_exact_posteriors_has_no_error():
+    toy = exact_hmvae({"a": 3})
+    found = repeated(toy, "a", ["a"], samples=4, copies=3).log_p(("a",))
+    np.testing.assert_allclose(found.value, float(toy.p.log_prob(toy.only("a"))))
+
+
+# The arithmetic: chunks and axes
+
+
+class Bank(MultimodalVAE):
+    """Serves log weights from a bank (K, B) sample by sample, so that no chunking can change what is drawn."""
+
+    modalities = ("a", "b")
+    latent_variables = 1
+    posterior = generate = loss = None
+
+    def __init__(self, log_weights):
+        super().__init__()
+        self.log_weights, self.served, self.rows = log_weights, {}, []
+
+    def sample_latents(self, given, samples, generator):
+        points = given["a"][:, 0].long()
+        first = self.served.get(points[0].item(), 0)
+        self.served[points[0].item()] = first + samples
+        self.rows.append(samples * len(points))
+        chosen = self.log_weights[first : first + samples][:, points]
+        return {"w": chosen}, torch.zeros(chosen.shape)
+
+    def log_prior(self, latents):
+        return latents["w"]
+
+    def log_likelihoods(self, latents, x):
+        terms = {"a": torch.zeros_like(latents["w"]), "b": torch.sin(latents["w"])}
+        return {m: terms[m] for m in x}
+
+
+Bank.__abstractmethods__ = frozenset()
+
+
+def bank(samples, points, scale=3.0, shift=-200.0):
+    return shift + scale * torch.randn(samples, points, generator=generator(), dtype=torch.float64)
+
+
+def numbered(points):
+    """A batch that says which points it holds."""
+    return {m: torch.arange(float(points))[:, None] for m in "ab"}
+
+
+TARGETS = [("a",), ("a", "b")]
+
+
+@pytest.mark.parametrize("rows", [1, 7, 64, 1000, 10_000])
+def test_chunks_of_samples_change_nothing(rows):
+    log_weights = bank(103, 4)
+    found = estimate(Bank(log_weights), numbered(4), "a", TARGETS, 103, generator(), rows)
+    expected = {("a",): log_weights.numpy(), ("a", "b"): (log_weights + log_weights.sin()).numpy()}
+    for target, weights in expected.items():
+        each, w = found.log_p(target), np.exp(weights + 200)
+        np.testing.assert_allclose(each.value, logsumexp(weights, axis=0) - np.log(103), rtol=1e-12)
+        relative = (w / w.mean(0)).var(0) / 103
+        np.testing.assert_allclose(each.error, np.sqrt(relative), rtol=1e-9)
+        np.testing.assert_allclose(each.effective_samples, w.sum(0) ** 2 / (w**2).sum(0), rtol=1e-9)
+    v, w = (np.exp(weights + 200) for weights in expected.values())
+    conditional = found.conditional(("a", "b"), ("a",))
+    np.testing.assert_allclose(conditional.value, np.log(w.mean(0)) - np.log(v.mean(0)), rtol=1e-9)
+    np.testing.assert_allclose(conditional.error, np.sqrt(((w / w.sum(0) - v / v.sum(0)) ** 2).sum(0)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("rows", [1, 10, 100, 5000])
+def test_chunks_of_points_change_nothing_and_no_point_is_left_out(rows):
+    log_weights = bank(10, 33)
+    split = Split(numbered(33))
+    found = over_split(Bank(log_weights), split, "a", TARGETS, 10, generator(), rows=rows).log_p(("a",))
+    values = logsumexp(log_weights.numpy(), axis=0) - np.log(10)
+    assert found.points == 33
+    assert found.mean == pytest.approx(values.mean(), rel=1e-12)
+    assert found.standard_error == pytest.approx(values.std(ddof=1) / np.sqrt(33), rel=1e-9)
+    errors = np.exp(log_weights.numpy()).var(0) / np.exp(log_weights.numpy()).mean(0) ** 2 / 10
+    assert found.monte_carlo_error == pytest.approx(np.sqrt(errors.sum()) / 33, rel=1e-9)
+
+
+def test_data_points_never_mix():
+    """Points whose likelihoods lie hundreds of nats apart: an average over the wrong axis would show at once."""
+    log_weights = bank(50, 6) + torch.tensor([0.0, -900.0, 500.0, -3.0, 40.0, -5000.0])
+    together = estimate(Bank(log_weights), numbered(6), "a", TARGETS, 50, generator()).log_p(("a",)).value
+    for point in range(6):
+        alone = {m: x[point : point + 1] for m, x in numbered(6).items()}
+        one = estimate(Bank(log_weights), alone, "a", TARGETS, 50, generator()).log_p(("a",)).value
+        assert one.item() == pytest.approx(together[point].item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("shift", [-1e5, 1e5])
+def test_weights_beyond_the_range_of_exp_are_no_problem(shift):
+    log_weights = bank(200, 2, shift=0.0)
+    plain = estimate(Bank(log_weights), numbered(2), "a", TARGETS[:1], 200, generator()).log_p(("a",))
+    far = estimate(Bank(log_weights + shift), numbered(2), "a", TARGETS[:1], 200, generator()).log_p(("a",))
+    torch.testing.assert_close(far.value - shift, plain.value, atol=1e-8, rtol=0)
+    torch.testing.assert_close(far.error, plain.error, atol=1e-6, rtol=1e-6)
+
+
+def test_sums_of_float32_weights_run_in_float64():
+    """100,000 weights of 1 and one of 2^-20 in chunks: float32 would lose the small one and the later ones."""
+    sums = LogWeightSums([("a",)])
+    for _ in range(1000):
+        sums.update({("a",): torch.zeros(100, 1)})
+    sums.update({("a",): torch.full((1, 1), -20 * np.log(2), dtype=torch.float32)})
+    value = Estimates(sums).log_p(("a",)).value
+    assert value.dtype == torch.float64
+    assert (value.exp() * 100_001).item() == pytest.approx(100_000 + 2**-20, abs=1e-8)
+
+
+@pytest.mark.parametrize(("samples", "points"), [(5000, 3), (100, 40), (1, 3000), (1025, 2)])
+def test_networks_never_see_more_rows_than_asked_for(samples, points):
+    model = Bank(torch.zeros(samples, points))
+    over_split(model, Split(numbered(points)), "a", TARGETS, samples, generator())
+    assert max(model.rows) <= likelihood.ROWS
+    assert sum(model.rows) == samples * points
+
+
+def test_a_part_of_the_split_is_spread_evenly():
+    log_weights = bank(4, 100)
+    found = over_split(Bank(log_weights), Split(numbered(100)), "a", TARGETS, 4, generator(), points=10).log_p(("a",))
+    values = logsumexp(log_weights[:, 5::10].numpy(), axis=0) - np.log(4)
+    assert (found.points, found.mean) == (10, pytest.approx(values.mean()))
+
+
+@pytest.mark.parametrize(("total", "parts"), [(5000, 5), (10, 3), (3, 7), (1, 1)])
+def test_even_parts(total, parts):
+    found = even_parts(total, parts)
+    assert sum(found) == total
+    assert max(found) - min(found) <= 1
+    assert min(found) >= 1
+    assert len(found) == min(parts, total)
