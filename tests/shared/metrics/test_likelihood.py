@@ -133,21 +133,21 @@ def test_bias_and_error_fall_as_theory_says():
     # w / p = N(g; m, s²) / N(g; m, (c s)²), for which E (w/p)² = c² / sqrt(2 c² - 1) under the wider one, by hand
     relative = 1.3**2 / np.sqrt(2 * 1.3**2 - 1) - 1
     truth = float(toy.p.log_prob(toy.x))
-    for samples in (4, 16, 64):
+    for samples in (8, 16, 32):
         found = repeated(toy, "ab", ["ab"], samples, copies=1_600_000 // samples).log_p(("a", "b"))
         values = found.value - truth
-        assert values.var().item() == pytest.approx(relative / samples, rel=0.1)
-        assert_mean(values, -relative / (2 * samples), precision=relative / (6 * samples))
+        assert values.var().item() == pytest.approx(relative / samples, rel=0.12)
+        assert_mean(values, -relative / (2 * samples), precision=relative / (4 * samples))
         assert found.error.square().mean().item() == pytest.approx(relative / samples, rel=0.15)
 
 
 @pytest.mark.parametrize("name", ["jmvae", "mvae", "mhvae"])
 def test_the_stated_error_is_the_spread_of_repeated_estimates(name):
     toy = TOYS[name](("a", "b"), seed=6)
-    found = repeated(toy, "ab", ["ab", "b"], samples=10_000, copies=300)
-    joint = found.log_p(("a", "b"))
+    joint = repeated(toy, "ab", ["ab"], samples=5000, copies=400).log_p(("a", "b"))
     z = (joint.value - float(toy.p.log_prob(toy.x))) / joint.error
     assert z.std().item() == pytest.approx(1, abs=0.2)
+    found = repeated(toy, "b", ["ab", "b"], samples=5000, copies=400)
     conditional = found.conditional(("a", "b"), ("b",))
     truth = float(toy.p.log_prob(toy.x) - toy.p.log_prob(toy.only("b")))
     assert ((conditional.value - truth) / conditional.error).std().item() == pytest.approx(1, abs=0.2)
