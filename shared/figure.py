@@ -1,7 +1,7 @@
 """Command line: samples of a figure's runs -> PDF, and PNG beside it.
 
 python -m shared.figure --paper hmvae --figure fig7_oxford_flower_samples --scale demo \\
-    --samples mvae=runs/.../samples.npz hmvae_deep=runs/.../samples.npz \\
+    --samples oxford_flower/mvae=runs/.../samples.npz oxford_flower/mdvae=runs/.../samples.npz \\
     --out-prefix figures/fig7_oxford_flower_samples
 """
 
@@ -33,12 +33,12 @@ def margin_note(scale: str, samples: Mapping[str, Mapping[str, np.ndarray]]) -> 
 
 
 def load_samples(arguments: list[str]) -> dict[str, dict[str, np.ndarray]]:
-    """Arrays by model, from `model=FILE`. InputError: another form, a model twice, or no .npz archive."""
+    """Arrays by run, from `experiment/model=FILE`. InputError: another form, a run twice, or no .npz archive."""
     samples: dict[str, dict[str, np.ndarray]] = {}
     for argument in arguments:
         model, separator, file = argument.partition("=")
         if not separator or model in samples:
-            raise InputError(f"--samples {argument}: give each model once, as model=FILE")
+            raise InputError(f"--samples {argument}: give each run once, as experiment/model=FILE")
         try:
             with np.load(file, allow_pickle=False) as archive:
                 samples[model] = dict(archive)

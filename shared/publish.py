@@ -35,7 +35,7 @@ def publish(paper: str, scale: str) -> list[Path]:
                 continue
             check = _check_table if kind == "tables" else _check_figure
             check(sources, scale)
-            experiments.add(entry["experiment"])
+            experiments.update(entry["runs"])
             finished += sources
     if not finished:
         raise InputError(f"{paper}: no finished table or figure; run `snakemake {paper} --config scale={scale}` first")
@@ -76,7 +76,8 @@ def _runs(folder: Path) -> dict[str, Any]:
             "code": trained["fingerprint"],
             "data": trained["data"],
             "training": trained["provenance"],
-            "last_epoch": trained["history"][-1],
+            "last_epoch": trained["history"][-1] if trained["history"] else None,
+            "diverged": trained["diverged"],
         }
         metrics = file.with_name("metrics.json")
         if metrics.exists():

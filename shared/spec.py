@@ -66,6 +66,8 @@ def load(paper: str) -> dict[str, Any]:
     for kind, keys in _TARGET_KEYS.items():
         for target, entry in content.get(kind, {}).items():
             _require(entry, keys, f"{path}: {kind}.{target}")
+            if not isinstance(entry["runs"], dict):
+                raise InputError(f"{path}: {kind}.{target}.runs: write {{experiment: [models]}}")
             for name, models in entry["runs"].items():
                 if name not in content["experiments"]:
                     raise InputError(f"{path}: {kind}.{target}.runs: no experiment `{name}` in this file")

@@ -50,9 +50,9 @@ experiments:
         arguments:
           hidden: {value: 2, source: "ours"}
 tables:
-  table1_line: {experiment: line, runs: [small, large], needs: metrics}
+  table1_line: {runs: {line: [small, large]}, needs: metrics}
 figures:
-  fig1_line: {experiment: line, runs: [small]}
+  fig1_line: {runs: {line: [small]}}
 """
 
 
@@ -80,8 +80,9 @@ def write_points(folder: Path, seed: int = 0) -> None:
     """A data set of 20 points in 3 dimensions as `shared.prepare` would write it."""
     folder.mkdir(exist_ok=True)
     points = np.random.default_rng(seed).normal(size=(20, 3)).astype(np.float32)
-    np.savez(folder / "data.npz", x1_train=points, labels_train=np.arange(20) % 4)
-    write_json(folder / "data.json", {"description": "points", "sha256": sha256_of(folder / "data.npz")})
+    np.save(folder / "x1_train.npy", points)
+    np.save(folder / "labels_train.npy", np.arange(20) % 4)
+    write_json(folder / "data.json", {"description": "points", "sha256": sha256_of(folder / "x1_train.npy")})
 
 
 def copy_of_this(root: Path) -> Path:

@@ -15,14 +15,14 @@ Samples = Mapping[str, np.ndarray]
 
 # In the paper's order, with the names above its columns.
 MODELS = {
-    "mvae": "MVAE",
-    "mmvae": "MMVAE",
-    "mdvae": "MDVAE",
-    "mhvae": "MHVAE",
-    "hmvae_shallow": "HMVAE\n$L(1) = 2$",
-    "hmvae_deep": "HMVAE\n$L(1) = 5$",
+    "oxford_flower/mvae": "MVAE",
+    "oxford_flower/mmvae": "MMVAE",
+    "oxford_flower/mdvae": "MDVAE",
+    "oxford_flower/mhvae": "MHVAE",
+    "oxford_flower/hmvae_shallow": "HMVAE\n$L(1) = 2$",
+    "oxford_flower/hmvae_deep": "HMVAE\n$L(1) = 5$",
 }
-DEEP = "hmvae_deep"
+DEEP = "oxford_flower/hmvae_deep"
 # Which latent variables are set to their means, with the names below the columns.
 HIERARCHY = {
     "given_x2": "all sampled",
@@ -47,7 +47,7 @@ _FONT = 7
 def fig7_oxford_flower_samples(samples: Mapping[str, Samples], note: str) -> Figure:
     """Draw both halves of the figure.
 
-    samples: per model the arrays of its samples.npz: captions (C,), real (C, 3, H, W), given_x2
+    samples: per run the arrays of its samples.npz: captions (C,), real (C, 3, H, W), given_x2
     (C, K, 3, H, W), and for the deep HMVAE given_x2_mean_<levels>, shaped like given_x2; images are uint8.
     What is missing is drawn as not run. note: what the margin says of scale and data.
 
@@ -121,7 +121,7 @@ def _draw_half(
 def _conditions(samples: Mapping[str, Samples]) -> tuple[np.ndarray, np.ndarray]:
     """Captions (C,) and real images (C, 3, H, W), which all models share."""
     if not samples:
-        raise InputError("--samples: none given; name at least one model's samples.npz as model=FILE")
+        raise InputError("--samples: none given; name at least one run's samples.npz as experiment/model=FILE")
     first = next(iter(samples))
     for model, arrays in samples.items():
         if not np.array_equal(arrays["captions"], samples[first]["captions"]):

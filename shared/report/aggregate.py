@@ -21,7 +21,7 @@ from shared.report.compare import (
     margin_for,
     verdict,
 )
-from shared.report.layout import Column, Row, Table
+from shared.report.layout import Column, Row, Table, cell_of
 from shared.report.reported import Cells, Reported
 
 COLUMNS = [
@@ -61,19 +61,20 @@ class Measurement:
 class Run:
     """What one metrics.json or architecture.json says.
 
-    fingerprint: of all code behind the numbers. pipeline: of the part that all models of a table share.
-    values: by metric key and variant, empty if diverged.
+    name: "<experiment>/<model>". fingerprint: of all code behind the numbers. pipeline: of the part that all models
+    of a table share.
+    values: by metric key and variant, empty if diverged. diverged: where, or the empty string.
     """
 
     file: Path
-    model: str
+    name: str
     seed: int | None
     fingerprint: str
     pipeline: str
     protocol: str
     data: str
     values: dict[tuple[str, str], Measurement]
-    diverged: bool = False
+    diverged: str = ""
 
     @property
     def is_count(self) -> bool:
@@ -82,7 +83,7 @@ class Run:
 
 
 def load_runs(files: Iterable[Path], paper: str, scale: str) -> list[Run]:
-    """Runs of one paper at one scale, sorted by model and seed, so that the order of files does not matter.
+    """Runs of one paper at one scale, sorted by name and seed, so that the order of files does not matter.
 
     InputError: unreadable or incomplete file, another paper or scale, or the same run twice.
     """
@@ -96,7 +97,7 @@ def load_runs(files: Iterable[Path], paper: str, scale: str) -> list[Run]:
             run = _counts(file, content) if "latent_variables" in content else _metrics(file, content)
         except (KeyError, TypeError) as error:
             raise InputError(f"{file}: no metrics or architecture file ({error}); make it again") from None
-        identity = (run.model, run.is_count, run.seed or 0)
+        identity = (run.name, run.is_count, run.seed or 0)
         if identity in runs:
             raise InputError(f"{file}: the same run as {runs[identity].file}; give one of them")
         runs[identity] = run
@@ -106,15 +107,19 @@ def load_runs(files: Iterable[Path], paper: str, scale: str) -> list[Run]:
 def _metrics(file: Path, content: dict[str, Any]) -> Run:
     return Run(
         file=file,
-        model=content["model"],
+        name=_name(content),
         seed=content["seed"],
         fingerprint=content["fingerprint"],
         pipeline=content["pipeline"],
         protocol=content["protocol"],
         data=(STAND_IN if content["stand_in"] else "") + content["data"],
         values={(m["key"], m["variant"]): _measurement(file, m) for m in content.get("metrics", [])},
-        diverged="diverged" in content,
+        diverged="epoch {epoch}, step {step}".format(**content["diverged"]) if "diverged" in content else "",
     )
+
+
+def _name(content: dict[str, Any]) -> str:
+    return f"{content['experiment']}/{content['model']}"
 
 
 def _measurement(file: Path, metric: dict[str, Any]) -> Measurement:
@@ -129,7 +134,7 @@ def _counts(file: Path, content: dict[str, Any]) -> Run:
         ("architecture/latent_variables", ""): Measurement("# LV", content["latent_variables"], ""),
         ("architecture/parameters", ""): Measurement("# Params", content["parameters"] / 1e6, "M"),
     }
-    return Run(file, content["model"], None, content["fingerprint"], "", COUNTED, NO_DATA, values)
+    return Run(file, _name(content), None, content["fingerprint"], "", COUNTED, NO_DATA, values)
 
 
 def build(table: Table, reported: Cells, runs: Sequence[Run], margins: Margins, scale: str) -> pd.DataFrame:
@@ -151,18 +156,19 @@ def _line(
     margins: Margins,
     scale: str,
 ) -> dict[str, str]:
-    mine = [run for run in runs if run.model == row.model and run.is_count == column.is_count]
-    measured = [run.values[column.key, row.variant] for run in mine if (column.key, row.variant) in run.values]
+    source = cell_of(row, column)
+    mine = [run for run in runs if run.name == source.run and run.is_count == source.is_count]
+    measured = [run.values[source.key, source.variant] for run in mine if (source.key, source.variant) in run.values]
     for measurement in measured:
         if measurement.unit != cell.unit:
             raise InputError(
-                f"{mine[0].file}: {column.key} has unit {measurement.unit!r}, the paper's has {cell.unit!r}; convert it"
+                f"{mine[0].file}: {source.key} has unit {measurement.unit!r}, the paper's has {cell.unit!r}; convert it"
             )
     values = [measurement.value for measurement in measured]
     names = sorted({measurement.name for measurement in measured}) or [cell.metric]
     # A substitute for the paper's metric bears another name.
     comparable = names == [cell.metric] and all(_papers_setting(table, run) for run in mine)
-    judged = _judge(cell, mine, values, comparable, margins, column.key)
+    judged = _judge(cell, mine, values, comparable, margins, source.key)
     return {
         "table": table.name,
         "row": row.reported,
@@ -199,10 +205,11 @@ def _papers_setting(table: Table, run: Run) -> bool:
 def _judge(
     cell: Reported, mine: Sequence[Run], values: list[float], comparable: bool, margins: Margins, key: str
 ) -> str:
-    diverged = sum(run.diverged for run in mine)
+    diverged = [run.diverged for run in mine if run.diverged]
     if diverged:
         # The seeds that are left were selected by their own success: their mean is shown, but not judged.
-        return f"{DIVERGED} ({diverged} of {len(mine)} seeds)" if len(mine) > 1 else DIVERGED
+        share = f"{len(diverged)} of {len(mine)} seeds: " if len(mine) > 1 else ""
+        return f"{DIVERGED} ({share}{'; '.join(diverged)})"
     if not values:
         return NOT_RUN
     if not comparable:

@@ -1,18 +1,20 @@
 """The claims of a paper's text as comparisons between cells of its tables.
 
 Each is checked twice: on the numbers the paper prints (does its table support its text?) and on ours.
-Forms of a check, all about one or more columns:
+Forms of a check. All compare rows, in one or more columns; with `compare: columns`, for tables whose models stand side
+by side, the two words change places:
 
 - `greater`, `less`: the first of `rows` compared with each of the others.
 - `highest_in_column`, `lowest_in_column`: `row` compared with every other of `rows`.
 - `monotone`: `rows` in order, each compared with the next; `direction` is increasing or decreasing.
 - `correlates`: `rows` in order; their values' rank correlation (Kendall) with that order is positive, which
   asks less than `monotone`. `direction` as above.
+- `on_par`: each of `rows` differs from the first by at most `share` of its value.
 - `only_never_worst`: `row`, a list, are exactly those of `rows` that are the worst of no column.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from math import sqrt
 from pathlib import Path
@@ -28,7 +30,7 @@ from shared.report.reported import Reported
 HOLDS, FAILS, TIED = "holds", "does not hold", "tied"
 WITHIN_NOISE = " (within noise)"
 PAIRED_FORMS = ("greater", "less", "highest_in_column", "lowest_in_column", "monotone")
-FORMS = (*PAIRED_FORMS, "correlates", "only_never_worst")
+FORMS = (*PAIRED_FORMS, "correlates", "on_par", "only_never_worst")
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,12 @@ class Check:
     rows: tuple[str, ...]
     row: tuple[str, ...] = ()
     direction: str = "increasing"
+    share: float = 0.0
+    compare: str = "rows"
+
+    def of(self, values: Values) -> "Values":
+        """The cells by what is compared and where."""
+        return values if self.compare == "rows" else {(column, row): value for (row, column), value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -95,10 +103,10 @@ def evaluate(claim: Claim, values: Values) -> Outcome:
     failing ones are: when runs with other seeds could have turned the verdict. Where the noise is unknown
     (single runs, printed numbers without spread) nothing is said of it.
     """
-    needed = {(row, column) for check in claim.checks for row in check.rows for column in check.columns}
-    if not needed <= set(values):
-        return Outcome(NOT_RUN)
-    judged = [outcome for check in claim.checks for outcome in _judge(check, values)]
+    for check in claim.checks:
+        if not {(row, column) for row in check.rows for column in check.columns} <= set(check.of(values)):
+            return Outcome(NOT_RUN)
+    judged = [outcome for check in claim.checks for outcome in _judge(check, check.of(values))]
     failing = [o for o in judged if o.outcome.startswith(FAILS)]
     if failing:
         return next((o for o in failing if o.outcome == FAILS), failing[0])
@@ -115,6 +123,8 @@ def _judge(check: Check, values: Values) -> Iterator[Outcome]:
         cells = {row: values[row, column] for row in check.rows}
         if check.form == "correlates":
             yield _correlates(check, list(cells.values()))
+        elif check.form == "on_par":
+            yield from _on_par(check, list(cells.values()))
         else:
             pairs = sorted(_ordered_pairs(check, cells), key=lambda pair: abs(pair[0].mean - pair[1].mean))
             yield from (_less(a, b) for a, b in pairs)
@@ -158,6 +168,13 @@ def _correlates(check: Check, cells: list[Value]) -> Outcome:
     sign = -1 if check.direction == "decreasing" else 1
     score = sum((b.mean > a.mean) - (b.mean < a.mean) for a, b in combinations(cells, 2)) * sign
     return Outcome(HOLDS if score > 0 else TIED if score == 0 else FAILS, ", ".join(map(str, cells)))
+
+
+def _on_par(check: Check, cells: list[Value]) -> Iterator[Outcome]:
+    first, *others = cells
+    for other in sorted(others, key=lambda cell: -abs(cell.mean - first.mean)):
+        apart = abs(other.mean - first.mean) / abs(first.mean)
+        yield Outcome(HOLDS if apart <= check.share else FAILS, f"{first}, {other}: {100 * apart:.2g} % apart")
 
 
 def _only_never_worst(check: Check, values: Values) -> Outcome:
@@ -206,6 +223,10 @@ def _check(entry: dict[str, Any]) -> Check:
     check = Check(**{**entry, **lists})
     if check.form not in FORMS:
         raise ValueError(f"unknown form {check.form!r}")
+    if check.compare not in ("rows", "columns"):
+        raise ValueError(f"unknown compare {check.compare!r}; it is rows or columns")
+    if check.compare == "columns":  # a check has what it compares in `rows`
+        check = replace(check, rows=check.columns, columns=check.rows)
     if check.direction not in ("increasing", "decreasing"):
         raise ValueError(f"unknown direction {check.direction!r}")
     if not set(check.row) <= set(check.rows):

@@ -22,14 +22,43 @@ class Column:
     """A column of numbers.
 
     group: heading shared by neighbouring columns; label: the column's own heading.
-    reported: the `column` of reported.csv, which also knows its metric, unit, direction and decimals.
-    key: the metric's key in metrics.json, or `architecture/...` for counts in architecture.json.
+    reported: the `column` of reported.csv, which also knows the metric, unit, direction and decimals of each cell.
+    key, run: what its rows do not say, see Cell.
     """
 
     group: Text
     label: Text
     reported: str
+    key: str = ""
+    run: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of numbers: the `row` of reported.csv, and what its columns do not say, see Cell.
+
+    stub: what the descriptive column beside the label has, if it is not a number of reported.csv.
+    """
+
+    label: Text
+    reported: str
+    run: str = ""
+    variant: str = ""
+    key: str = ""
+    stub: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where a number of ours comes from. Rows may be models and columns metrics, or the other way round.
+
+    run: "<experiment>/<model>". key: the metric's key in metrics.json, or `architecture/...` for counts in
+    architecture.json. variant: of the metric.
+    """
+
+    run: str
     key: str
+    variant: str
 
     @property
     def is_count(self) -> bool:
@@ -38,32 +67,37 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A row of numbers: the `row` of reported.csv, and the model and variant that reproduce it."""
-
-    label: Text
-    reported: str
-    model: str
-    variant: str = ""
-
-
-@dataclass(frozen=True)
 class Stub:
-    """A descriptive column beside the row labels: printed as the paper has it, not reproduced, not judged."""
+    """A descriptive column beside the row labels: printed as the paper has it, not reproduced, not judged.
+
+    reported: the `column` of reported.csv whose numbers it prints; empty if the rows say what stands there.
+    """
 
     label: Text
-    reported: str
+    reported: str = ""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A block of rows under its own headings. A cell exists where reported.csv has a line for it."""
+    """A block of rows under its own headings. A cell exists where reported.csv has a line for it.
+
+    ValueError: a row and a column both name a run or a metric, or neither does.
+    """
 
     title: Text
     heading: Text
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
     stub: Stub | None = None
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            for column in self.columns:
+                if bool(row.run) == bool(column.run) or bool(row.key) == bool(column.key):
+                    raise ValueError(
+                        f"{row.reported!r}, {column.reported!r}: either the row or the column names the run, "
+                        "and either of them the metric's key"
+                    )
 
 
 @dataclass(frozen=True)
@@ -88,7 +122,7 @@ class Table:
 
     @property
     def only_counts(self) -> bool:
-        return all(column.is_count for _, column in self.cells())
+        return all(cell_of(row, column).is_count for row, column in self.cells())
 
     def cells(self) -> Iterator[tuple[Row, Column]]:
         """Every row with every column of its panel, in reading order."""
@@ -96,3 +130,8 @@ class Table:
             for row in panel.rows:
                 for column in panel.columns:
                     yield row, column
+
+
+def cell_of(row: Row, column: Column) -> Cell:
+    """What a row and a column say together."""
+    return Cell(row.run or column.run, row.key or column.key, row.variant)

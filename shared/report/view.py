@@ -149,17 +149,21 @@ def _panel(panel: Panel, cells: dict[tuple[str, str], dict[str, str]], reported:
 
 def _line(panel: Panel, row: Row, cells: dict[tuple[str, str], dict[str, str]], reported: Cells) -> Line:
     lines = [cells.get((row.reported, column.reported)) for column in panel.columns]
-    stub = reported.get((row.reported, panel.stub.reported)) if panel.stub else None
     return Line(
         label=row.label,
-        stub="" if stub is None or stub.mean is None else f"{stub.mean:.{stub.decimals}f}",
-        reported=tuple(line and Number(line["reported_mean"] or "?", line["reported_spread"]) for line in lines),
+        stub=_stub(panel, row, reported),
+        reported=tuple(line and Number(line["reported_mean"] or "–", line["reported_spread"]) for line in lines),
         reproduced=tuple(
             line and _reproduced(line, reported[row.reported, column.reported].decimals)
             for line, column in zip(lines, panel.columns, strict=True)
         ),
         verdicts=tuple(line and line["verdict"] for line in lines),
     )
+
+
+def _stub(panel: Panel, row: Row, reported: Cells) -> str:
+    number = reported.get((row.reported, panel.stub.reported)) if panel.stub else None
+    return row.stub if number is None or number.mean is None else f"{number.mean:.{number.decimals}f}"
 
 
 def _reproduced(line: dict[str, str], decimals: int) -> Number | str:

@@ -19,7 +19,8 @@ def finished(tmp_path, monkeypatch):
     write_text("results/table1_line.csv", (tmp_path / "cells.csv").read_text())
     write_text("results/table1_line.md", "| a |\n")
     write_text("results/table1_line.tex", "a")
-    trained = {"spec": {}, "spec_sha256": "s", "fingerprint": "f", "data": {}, "provenance": {"commit": "c"}}
+    trained = {"spec": {}, "spec_sha256": "s", "fingerprint": "f", "data": {}, "diverged": None}
+    trained["provenance"] = {"commit": "c"}
     for run in ("small", "large"):
         write_json(f"runs/reduced/tiny/line/{run}/seed0/train.json", trained | {"history": [{"loss": 2}, {"loss": 1}]})
     metrics = {"fingerprint": "g", "protocol": "p", "metrics": [{"key": "error", "value": 3}], "provenance": {}}

@@ -133,9 +133,10 @@ def test_an_override_replaces_the_experiments_value(tiny):
     [
         ("paper: tiny\n", "", ("`paper` is missing",)),
         ("    seeds: {value: 3, demo: 1, source: \"Table 1\"}\n", "", ("line", "`seeds` is missing")),
-        ("runs: [small, large], needs: metrics", "runs: [small, large]", ("table1_line", "`needs` is missing")),
-        ("runs: [small]}", "runs: [smal]}", ("fig1_line", "no model `smal`")),
-        ("fig1_line: {experiment: line", "fig1_line: {experiment: circle", ("fig1_line", "no experiment")),
+        ("{line: [small, large]}, needs: metrics", "{line: [small, large]}", ("table1_line", "`needs` is missing")),
+        ("{line: [small]}}", "{line: [smal]}}", ("fig1_line", "no model `smal`")),
+        ("{line: [small]}}", "{circle: [small]}}", ("fig1_line", "no experiment `circle`")),
+        ("{line: [small]}}", "[small]}", ("fig1_line.runs", "write {experiment")),
         ("demo: judge", "demo: jury", ("line.evaluation.features", "`jury` is neither")),
         ("      epochs: {value: 50", "      epocs: {value: 50", ("line.training", "`epochs` is missing")),
         ("          learning_rate: {value: 2", "          rate: {value: 2", ("large.training", "`rate` is unknown")),

@@ -34,7 +34,7 @@ def test_fewer_samples_leave_white():
 
 
 def test_missing_models_and_variants_are_not_run():
-    figure = fig7_oxford_flower_samples({"mvae": samples()}, "scale: reduced")
+    figure = fig7_oxford_flower_samples({"oxford_flower/mvae": samples()}, "scale: reduced")
     assert texts(figure).count("not run") == len(MODELS) - 1 + len(HIERARCHY)
     means = {key: samples(seed=1)["given_x2"] for key in HIERARCHY if key != "given_x2"}
     figure = fig7_oxford_flower_samples({key: samples(**means) for key in MODELS}, "scale: reduced")
@@ -42,12 +42,12 @@ def test_missing_models_and_variants_are_not_run():
 
 
 def test_names_captions_and_margin():
-    figure = fig7_oxford_flower_samples({"mvae": samples(caption="costs $5")}, "scale: demo")
+    figure = fig7_oxford_flower_samples({"oxford_flower/mvae": samples(caption="costs $5")}, "scale: demo")
     assert {*MODELS.values(), *HIERARCHY.values(), "scale: demo", r"costs \$5"} <= set(texts(figure))
 
 
 def test_models_with_other_captions_are_refused():
     with pytest.raises(InputError, match="different captions"):
-        fig7_oxford_flower_samples({"mvae": samples(), "mmvae": samples(caption="b")}, "")
+        fig7_oxford_flower_samples({"oxford_flower/mvae": samples(), "oxford_flower/mmvae": samples(caption="b")}, "")
     with pytest.raises(InputError, match="none given"):
         fig7_oxford_flower_samples({}, "")

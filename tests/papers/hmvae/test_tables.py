@@ -7,6 +7,7 @@ import pytest
 from papers.hmvae.evaluation import PROTOCOL
 from papers.hmvae.tables import TABLES
 from shared.report.compare import load_margins, margin_for
+from shared.report.layout import cell_of
 from shared.report.reported import load_reported
 
 
@@ -23,19 +24,19 @@ def test_every_reported_number_has_its_place_and_every_place_its_number(table):
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_every_metric_has_a_margin(table):
     margins = load_margins(Path("config/margins.yaml"))
-    for _, column in table.cells():
-        margin_for(margins, column.key)
+    for row, column in table.cells():
+        margin_for(margins, cell_of(row, column).key)
 
 
 def test_rows_stand_in_the_papers_order():
     models, hierarchy = TABLES["table2_oxford_flower"].panels
-    assert [row.model for row in models.rows] == [
-        "mvae",
-        "mmvae",
-        "mdvae",
-        "hmvae_shallow",
-        "mhvae",
-        "hmvae_deep",
+    assert [row.run for row in models.rows] == [
+        "oxford_flower/mvae",
+        "oxford_flower/mmvae",
+        "oxford_flower/mdvae",
+        "oxford_flower/hmvae_shallow",
+        "oxford_flower/mhvae",
+        "oxford_flower/hmvae_deep",
     ]
     assert [row.variant for row in hierarchy.rows] == [
         "",
@@ -46,7 +47,7 @@ def test_rows_stand_in_the_papers_order():
         "",
         "mean:1",
     ]
-    assert {row.model for row in hierarchy.rows} == {"hmvae_deep"}
+    assert {row.run for row in hierarchy.rows} == {"oxford_flower/hmvae_deep"}
 
 
 def test_headings_of_the_hierarchy():

@@ -20,7 +20,7 @@ TABLE = Table(
             heading=words("Model"),
             stub=Stub(Text(r"\#\,LV", "# LV"), "latent variables"),
             columns=(FID, RECALL),
-            rows=(Row(Text(r"A \& B", "A & B"), "A", "a"), Row(words("C"), "C", "c", "mean:1")),
+            rows=(Row(Text(r"A \& B", "A & B"), "A", "flowers/a"), Row(words("C"), "C", "flowers/c", "mean:1")),
         ),
     ),
     protocol=("3 neighbours",),
@@ -30,7 +30,7 @@ COUNTS = Table(
     name="table8_counts",
     number="Table 8",
     caption=words("Sizes."),
-    panels=(Panel(words(""), words("Model"), (Row(words("A"), "A", "a"),), (SIZE,)),),
+    panels=(Panel(words(""), words("Model"), (Row(words("A"), "A", "flowers/a"),), (SIZE,)),),
 )
 
 REPORTED = {

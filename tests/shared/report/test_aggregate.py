@@ -4,6 +4,9 @@ import pytest
 
 from shared.errors import InputError
 from shared.report.aggregate import build, fixed, load_runs, read_table_csv, to_csv
+from shared.report.layout import Column, Panel, Row, Stub, Table, words
+from shared.report.reported import Reported
+from shared.report.view import make_view
 from tests.shared.report.example import COUNTS, MARGINS, REPORTED, REPORTED_COUNTS, TABLE, metrics, write
 
 COLUMNS = (
@@ -82,9 +85,9 @@ def test_a_substitute_metric_keeps_its_name_and_is_not_comparable(tmp_path):
 def test_diverged_runs(tmp_path):
     lost = {"diverged": {"epoch": 3, "step": 10}, "metrics": []}
     alone = table(tmp_path / "alone", metrics(**lost))
-    assert alone.loc[("A", "image FID"), ["verdict", "reproduced_mean"]].tolist() == ["diverged", ""]
+    assert alone.loc[("A", "image FID"), ["verdict", "reproduced_mean"]].tolist() == ["diverged (epoch 3, step 10)", ""]
     some = table(tmp_path / "some", metrics(seed=0), metrics(seed=1, **lost))
-    assert some.loc[("A", "image FID"), "verdict"] == "diverged (1 of 2 seeds)"
+    assert some.loc[("A", "image FID"), "verdict"] == "diverged (1 of 2 seeds: epoch 3, step 10)"
     assert some.loc[("A", "image FID"), "reproduced_n"] == "1"
 
 
@@ -107,7 +110,7 @@ def test_inconclusive_says_what_could_have_been_seen(tmp_path):
 
 
 def test_counts_are_comparable_at_every_scale(tmp_path):
-    content = {"paper": "example", "model": "a", "scale": "demo", "fingerprint": "f"}
+    content = {"paper": "example", "experiment": "flowers", "model": "a", "scale": "demo", "fingerprint": "f"}
     files = write(tmp_path, content | {"latent_variables": 2, "parameters": 19_300_000})
     frame = build(COUNTS, REPORTED_COUNTS, load_runs(files, "example", "demo"), MARGINS, "demo")
     line = frame.iloc[0]
@@ -144,3 +147,40 @@ def test_another_unit_is_refused(tmp_path):
 
 def test_no_negative_zero():
     assert [fixed(-1e-9), fixed(0.0), fixed(-0.5)] == ["0.000000", "0.000000", "-0.500000"]
+
+
+def test_models_may_stand_in_columns_and_metrics_in_rows(tmp_path):
+    """The transposed example: each cell finds the number that it had before."""
+    columns = tuple(Column(words(""), words(name), name, run=f"flowers/{name.lower()}") for name in "AC")
+    rows = (
+        Row(words("FID"), "image FID", key="image/fid", stub="I"),
+        Row(words("FID, means"), "image FID, means", key="image/fid", variant="mean:1", stub="I,L"),
+    )
+    turned = Table(
+        "table9", "Table 9", words("t"), (Panel(words(""), words("Metric"), rows, columns, Stub(words("In"))),)
+    )
+    reported = {
+        ("image FID", "A"): Reported(100.0, metric="FID", decimals=1),
+        ("image FID", "C"): Reported(None, metric="FID", decimals=1),
+        ("image FID, means", "C"): Reported(120.0, metric="FID", decimals=1),
+    }
+    runs = load_runs(write(tmp_path, metrics(fid=103.0), metrics("c", fid=119.5)), "example", "paper")
+    frame = build(turned, reported, runs, MARGINS, "paper").set_index(["row", "column"])
+    assert frame["reproduced_mean"].tolist() == ["103.000000", "", "119.500000"]
+    assert frame["verdict"].tolist() == ["agrees (margin only)", "not run", "agrees (margin only)"]
+    view = make_view(turned, build(turned, reported, runs, MARGINS, "paper"), reported, [])
+    assert [line.stub for line in view.panels[0].lines] == ["I", "I,L"]
+    assert [str(number) for number in view.panels[0].lines[0].reported] == ["100.0", "–"]
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        (Row(words("a"), "a", run="x/a"), Column(words(""), words("b"), "b")),
+        (Row(words("a"), "a", key="k"), Column(words(""), words("b"), "b", key="k", run="x/b")),
+        (Row(words("a"), "a", run="x/a"), Column(words(""), words("b"), "b", key="k", run="x/b")),
+    ],
+)
+def test_a_cell_has_one_run_and_one_metric(row, column):
+    with pytest.raises(ValueError, match="either the row or the column"):
+        Panel(words(""), words(""), (row,), (column,))

@@ -17,6 +17,7 @@ def run(*arguments):
 def test_from_metrics_to_views(tmp_path):
     content = {
         "paper": "hmvae",
+        "experiment": "oxford_flower",
         "model": "mvae",
         "scale": "demo",
         "fingerprint": "f",
@@ -50,7 +51,7 @@ def test_figure_is_the_same_bytes_twice(tmp_path):
     for name in ("one", "two"):
         made = run(
             "shared.figure", "--paper", "hmvae", "--figure", "fig7_oxford_flower_samples", "--scale", "demo",
-            "--samples", f"mvae={tmp_path / 'samples.npz'}", "--out-prefix", tmp_path / name,
+            "--samples", f"oxford_flower/mvae={tmp_path / 'samples.npz'}", "--out-prefix", tmp_path / name,
         )  # fmt: skip
         assert made.returncode == 0, made.stderr
         sums.append([sha256_of(tmp_path / f"{name}.{suffix}") for suffix in ("pdf", "png")])

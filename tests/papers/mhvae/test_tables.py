@@ -1,0 +1,75 @@
+"""Tables 1 to 3 against the paper's text: every printed number, the claims on them, and what makes ours comparable."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+from papers.mhvae.evaluation import PROTOCOL
+from papers.mhvae.tables import TABLES
+from shared import spec
+from shared.report.claims import HOLDS, evaluate, load_claims
+from shared.report.compare import load_margins, margin_for
+from shared.report.layout import cell_of
+from shared.report.reported import load_reported
+from shared.report.view import value_of
+
+HERE = Path("papers/mhvae")
+# As the tables print them, row by row: JMVAE, MVAE, MHVAE.
+PRINTED = {
+    "table1_mnist": """-90.189 - -89.050  -90.241 - -89.183  -125.381 - -121.401  -90.335 - -89.143
+        -123.070 - -118.856""",
+    "table2_fashion_mnist": """-232.427 -236.613 -231.753  -232.739 -242.628 -232.276  -244.378 -557.582 -243.932
+        -232.573 -241.534 -232.248  -242.060 -552.679 -241.662""",
+    "table3_celeba": """-6260.35 -6256.65 -6271.35  -6264.59 -6270.86 -6278.19  -7204.36 -7316.12 -7303.64
+        -6262.67 -6266.14 -6276.57  -7191.11 -7309.10 -7296.22""",
+}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_reported_numbers_are_the_printed_ones_in_reading_order(name):
+    cells = load_reported(HERE / "reported.csv", name)
+    found = ["-" if each.mean is None else f"{each.mean:.{each.decimals}f}" for each in cells.values()]
+    assert found == PRINTED[name].split()
+    order = [(row.reported, column.reported) for row, column in TABLES[name].cells()]
+    assert list(cells) == order
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_cell_is_a_run_of_the_experiments_and_has_a_margin(name):
+    margins = load_margins(Path("config/margins.yaml"))
+    runs = spec.load("mhvae")["tables"][name]["runs"]
+    for row, column in TABLES[name].cells():
+        cell = cell_of(row, column)
+        experiment, model = cell.run.split("/")
+        assert model in runs[experiment]
+        assert margin_for(margins, cell.key).relative == 0.005
+
+
+@pytest.mark.parametrize(("name", "experiment"), list(zip(TABLES, ("mnist", "fashion_mnist", "celeba"), strict=True)))
+def test_the_papers_protocol_is_that_of_scale_paper_and_of_no_other(name, experiment):
+    for scale in spec.SCALES:
+        run = spec.resolve("mhvae", experiment, "mhvae", scale, 0)
+        points = "all" if run["evaluation"]["points"] == "all" else "100"
+        protocol = PROTOCOL.format(points=points, samples=run["evaluation"]["importance_samples"])
+        protocol += f"; trained for {run['training']['epochs']} epochs"
+        fits = all(phrase in protocol for phrase in TABLES[name].protocol)
+        assert fits == (scale == "paper"), protocol
+
+
+def test_what_the_papers_own_numbers_say_of_its_claims():
+    outcomes = {}
+    for name in TABLES:
+        reported = load_reported(HERE / "reported.csv", name)
+        values = {key: value_of(cell) for key, cell in reported.items() if cell.mean is not None}
+        outcomes |= {claim.id: evaluate(claim, values).outcome for claim in load_claims(HERE / "claims.yaml", name)}
+    assert outcomes.pop("mnist_mhvae_above_mvae") == "not run"
+    assert set(outcomes.values()) == {HOLDS}
+
+
+def test_metrics_are_named_as_the_evaluation_names_them():
+    with (HERE / "reported.csv").open(newline="") as file:
+        names = {line["metric"] for line in csv.DictReader(file)}
+    pattern = r"(image|joint|(label|attributes)-to-image) log-likelihood"
+    assert all(re.fullmatch(pattern, name) for name in names)
