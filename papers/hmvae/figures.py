@@ -5,11 +5,10 @@ from math import ceil
 from textwrap import fill, shorten
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from shared.errors import InputError
+from shared.report.drawing import FONT, Page, mosaic
 
 Samples = Mapping[str, np.ndarray]
 
@@ -32,16 +31,13 @@ HIERARCHY = {
     "given_x2_mean_1-4": r"$\{z_{1,1}, \ldots, z_{1,4}\}$",
 }
 
-_PIXELS = "none"  # a PDF then holds the images as they are, not resampled for its resolution
 _CAPTIONS, _CAPTION_LENGTH = 5, 85  # the paper trims long captions, too
 _SAMPLES, _PER_LINE = 6, 3
-_WHITE = 3  # pixels between samples
 
 # All in inches.
 _WIDTH = 7.2
 _TEXT, _REAL, _MARGIN, _GAP = 1.12, 0.50, 0.26, 0.06
 _NAMES, _TITLE = 0.34, 0.24
-_FONT = 7
 
 
 def fig7_oxford_flower_samples(samples: Mapping[str, Samples], note: str) -> Figure:
@@ -60,28 +56,11 @@ def fig7_oxford_flower_samples(samples: Mapping[str, Samples], note: str) -> Fig
     title_hierarchy = "(b) Hierarchy of the deep HMVAE (below: the latent variables set to their means)"
 
     heights = [_half_height(len(captions), columns) for columns in (models, hierarchy)]
-    page = _Page(_WIDTH, _GAP + sum(heights))
+    page = Page(_WIDTH, _GAP + sum(heights))
     _draw_half(page, _GAP, title_models, captions, real, models, MODELS, names_above=True)
     _draw_half(page, _GAP + heights[0], title_hierarchy, captions, real, hierarchy, HIERARCHY, names_above=False)
-    page.text(_WIDTH - 0.10, page.height / 2, note, rotation=270, color="0.35", size=_FONT - 0.5)
+    page.margin(note)
     return page.figure
-
-
-class _Page:
-    """A figure on which things are placed in inches from its upper left corner."""
-
-    def __init__(self, width: float, height: float) -> None:
-        self.width, self.height = width, height
-        self.figure = Figure(figsize=(width, height))
-
-    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
-        box = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
-        axes = self.figure.add_axes(box)
-        axes.set_axis_off()
-        return axes
-
-    def text(self, x: float, y: float, text: str, size: float = _FONT, ha: str = "center", **style: object) -> None:
-        self.figure.text(x / self.width, 1 - y / self.height, text, ha=ha, va="center", fontsize=size, **style)
 
 
 def _block_size(columns: Mapping[str, object]) -> tuple[float, float]:
@@ -95,7 +74,7 @@ def _half_height(rows: int, columns: Mapping[str, object]) -> float:
 
 
 def _draw_half(
-    page: _Page,
+    page: Page,
     y: float,
     title: str,
     captions: np.ndarray,
@@ -109,7 +88,7 @@ def _draw_half(
     first = y + _TITLE + (_NAMES if names_above else 0)
     last = first + len(captions) * (height + _GAP)
     name_y = first - _NAMES / 2 - _GAP / 2 if names_above else last + _NAMES / 3
-    page.text(0.02, y + _TITLE / 2, title, weight="bold", size=_FONT + 1, ha="left")
+    page.text(0.02, y + _TITLE / 2, title, weight="bold", size=FONT + 1, ha="left")
     page.text(_TEXT + (_REAL - _GAP) / 2, name_y, "test\nimage")
     _draw_conditions(page, first, height, captions, real)
     for index, (key, generated) in enumerate(columns.items()):
@@ -120,6 +99,7 @@ def _draw_half(
 
 def _conditions(samples: Mapping[str, Samples]) -> tuple[np.ndarray, np.ndarray]:
     """Captions (C,) and real images (C, 3, H, W), which all models share."""
+    samples = {run: arrays for run, arrays in samples.items() if "captions" in arrays}  # a run that diverged has none
     if not samples:
         raise InputError("--samples: none given; name at least one run's samples.npz as experiment/model=FILE")
     first = next(iter(samples))
@@ -129,39 +109,29 @@ def _conditions(samples: Mapping[str, Samples]) -> tuple[np.ndarray, np.ndarray]
     return samples[first]["captions"][:_CAPTIONS], samples[first]["real"][:_CAPTIONS]
 
 
-def _draw_conditions(page: _Page, y: float, height: float, captions: np.ndarray, real: np.ndarray) -> None:
+def _draw_conditions(page: Page, y: float, height: float, captions: np.ndarray, real: np.ndarray) -> None:
     size = min(_REAL - _GAP, height)
     for row, (caption, image) in enumerate(zip(captions, real, strict=True)):
         top = y + row * (height + _GAP)
         # A dollar sign would start mathematics.
         text = fill(shorten(str(caption), _CAPTION_LENGTH, placeholder=" …"), 24).replace("$", r"\$")
-        page.text(0.02, top + height / 2, text, size=_FONT - 1.5, ha="left")
-        page.axes(_TEXT, top + (height - size) / 2, size, size).imshow(image.transpose(1, 2, 0), interpolation=_PIXELS)
+        page.text(0.02, top + height / 2, text, size=FONT - 1.5, ha="left")
+        page.image(_TEXT, top + (height - size) / 2, size, size, image.transpose(1, 2, 0))
 
 
 def _draw_column(
-    page: _Page, x: float, y: float, width: float, height: float, rows: int, generated: np.ndarray | None
+    page: Page, x: float, y: float, width: float, height: float, rows: int, generated: np.ndarray | None
 ) -> None:
     if generated is None:
-        total = rows * (height + _GAP) - _GAP
-        page.axes(x, y, width, total).add_patch(Rectangle((0, 0), 1, 1, facecolor="0.94"))
-        page.text(x + width / 2, y + total / 2, "not run", style="italic", color="0.35")
+        page.not_run(x, y, width, rows * (height + _GAP) - _GAP)
         return
     for row in range(rows):
-        page.axes(x, y + row * (height + _GAP), width, height).imshow(mosaic(generated[row]), interpolation=_PIXELS)
+        page.image(x, y + row * (height + _GAP), width, height, block(generated[row]))
 
 
-def mosaic(images: np.ndarray) -> np.ndarray:
-    """The first samples of (K, 3, H, W), side by side in lines: one image (H', W', 3) on white."""
-    images = images[:_SAMPLES].transpose(0, 2, 3, 1)
-    _, height, width, _ = images.shape
-    lines = ceil(_SAMPLES / _PER_LINE)
-    shape = (lines * (height + _WHITE) - _WHITE, _PER_LINE * (width + _WHITE) - _WHITE, 3)
-    canvas = np.full(shape, 255, np.uint8)
-    for index, image in enumerate(images):
-        top, left = (index // _PER_LINE) * (height + _WHITE), (index % _PER_LINE) * (width + _WHITE)
-        canvas[top : top + height, left : left + width] = image
-    return canvas
+def block(images: np.ndarray) -> np.ndarray:
+    """The first samples of (K, 3, H, W), side by side in lines."""
+    return mosaic(images[:_SAMPLES], _PER_LINE, ceil(_SAMPLES / _PER_LINE))
 
 
 FIGURES = {"fig7_oxford_flower_samples": fig7_oxford_flower_samples}

@@ -27,5 +27,5 @@ def enlarge(image: np.ndarray) -> np.ndarray:
     The smooth enlargement is blurred; a steeper ramp around the middle of the scale gives strokes their edges back.
     """
     grey = Image.fromarray((image * (255 / 16)).astype(np.uint8)).resize((_INNER, _INNER), Image.Resampling.BICUBIC)
-    sharp = np.clip((np.asarray(grey, dtype=np.float64) - 70) * (255 / 110), 0, 255)
+    sharp = np.clip((np.asarray(grey, dtype=np.float64) - 95) * (255 / 100), 0, 255)
     return np.pad(sharp.round().astype(np.uint8), (SIDE - _INNER) // 2)

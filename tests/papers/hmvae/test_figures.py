@@ -1,9 +1,9 @@
-"""Fig. 7: the mosaic pixel by pixel, and what is drawn when something is missing."""
+"""Fig. 7: a block of samples pixel by pixel, and what is drawn when something is missing."""
 
 import numpy as np
 import pytest
 
-from papers.hmvae.figures import HIERARCHY, MODELS, fig7_oxford_flower_samples, mosaic
+from papers.hmvae.figures import HIERARCHY, MODELS, block, fig7_oxford_flower_samples
 from shared.errors import InputError
 
 
@@ -20,16 +20,16 @@ def texts(figure):
     return [text.get_text() for text in figure.texts]
 
 
-def test_mosaic_places_samples_in_reading_order():
+def test_block_places_samples_in_reading_order():
     images = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 4, 4), np.uint8)
-    canvas = mosaic(images)
+    canvas = block(images)
     assert canvas.shape == (2 * 4 + 3, 3 * 4 + 2 * 3, 3)
     assert [int(canvas[y, x, 0]) for y in (0, 7) for x in (0, 7, 14)] == [0, 1, 2, 3, 4, 5]
     assert (canvas[4:7] == 255).all()
 
 
 def test_fewer_samples_leave_white():
-    canvas = mosaic(np.zeros((4, 3, 4, 4), np.uint8))
+    canvas = block(np.zeros((4, 3, 4, 4), np.uint8))
     assert (canvas[7:, 7:] == 255).all()
 
 
