@@ -7,8 +7,10 @@ list_eval_partition.txt. Images are read and written one by one, so that 200,000
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,89 +28,115 @@ ATTRIBUTES = (
     "Straight_Hair", "Wavy_Hair", "Wearing_Hat",
 )  # fmt: skip
 IMAGE_SIZE = 64
-_BLOCK = 256
+_BLOCK = 256  # images in memory at a time
+# What pillow raises for damaged images and zipfile for damaged, locked or oddly packed members.
+_UNREADABLE = (
+    OSError, SyntaxError, ValueError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile,
+    Image.DecompressionBombError,
+)  # fmt: skip
 
 
 def load(spec: DatasetSpec, data_root: str | Path) -> Prepared:
     """Read and check the lists; the images follow when they are written.
 
-    InputError: a file is missing or damaged, a listed image is missing, or an attribute is not in the file.
+    Option image_size: side of the images in pixels.
+
+    InputError: a file is missing or damaged, the lists or the images do not belong together, or an attribute is not
+    in the file.
     """
     options = spec.read(image_size=IMAGE_SIZE)
     files = {key: ledger.require(data_root, DATASET, key) for key in ("images", "attributes", "partition")}
-    attributes = read_attributes(files["attributes"], ATTRIBUTES)
+    names, attributes = read_attributes(files["attributes"], ATTRIBUTES)
     partition = read_partition(files["partition"])
-    names = {split: sorted(n for n, number in partition.items() if number == i) for i, split in enumerate(SPLITS)}
+    _require_all(files["attributes"], partition, set(names))
+    _require_all(files["partition"], names, partition.keys())
     images = ImageFiles(files["images"])
-    for split in SPLITS:
-        if not names[split]:
-            raise InputError(
-                f"{files['partition']}: no image is of part {SPLITS.index(split)}, {split}; fetch it again"
-            )
-        for what, known in ((files["attributes"], attributes), (files["images"], images.names)):
-            if missing := [name for name in names[split] if name not in known]:
-                raise InputError(
-                    f"{what}: {missing[0]} is missing ({len(missing)} such images in {split}); fetch it again"
-                )
+    _require_all(files["images"], names, images.names.keys())
+    part_of = np.array([partition[name] for name in names])
+    splits = {}
+    for number, split in enumerate(SPLITS):
+        index = np.flatnonzero(part_of == number)
+        if not len(index):
+            raise InputError(f"{files['partition']}: no image is of part {number}, {split}; fetch it again")
+        of_split = [names[i] for i in index]
+        splits[split] = {
+            "x1": Rows(
+                count=len(index),
+                shape=(3, options.image_size, options.image_size),
+                dtype=np.uint8,
+                make=partial(images.blocks, of_split, options.image_size),
+            ),
+            "x2": attributes[index],
+        }
     return Prepared(
-        splits={
-            split: {
-                "x1": Rows(
-                    count=len(names[split]),
-                    shape=(3, options.image_size, options.image_size),
-                    dtype=np.uint8,
-                    make=lambda names=names[split]: images.blocks(names, options.image_size),
-                ),
-                "x2": np.stack([attributes[name] for name in names[split]]),
-            }
-            for split in SPLITS
-        },
+        splits=splits,
         stand_in=False,
-        description="CelebA, 18 attributes",
+        description=f"CelebA, {len(ATTRIBUTES)} attributes",
         files=files,
         notes={"attributes": list(ATTRIBUTES)},
     )
 
 
-def read_attributes(path: Path, wanted: Sequence[str]) -> dict[str, np.ndarray]:
-    """Image name -> the wanted attributes, float32 of 0 and 1, from list_attr_celeba.txt.
+def read_attributes(path: Path, wanted: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Image names in the order of list_attr_celeba.txt, and their wanted attributes, float32 (N, A) of 0 and 1.
 
-    InputError: a wanted column is missing, or a line or their number is not what the file's head says.
+    InputError: a wanted column is missing, an image is listed twice, or a line or the number of lines is not what the
+    file's head says.
     """
     lines = _lines(path)
-    if len(lines) < 2 or not lines[0].strip().isdigit():
+    head, columns = next(lines, (0, ""))[1], next(lines, (0, ""))[1].split()
+    if not re.fullmatch(r"[0-9]{1,9}", head) or not columns:
         raise InputError(f"{path}: must begin with the number of images and a line of attributes; fetch it again")
-    columns = lines[1].split()
     if missing := [name for name in wanted if name not in columns]:
-        raise InputError(f"{path}: the column {missing[0]} is missing; fetch the official file again")
-    if len(lines) - 2 != int(lines[0]):
-        raise InputError(f"{path}: {len(lines) - 2} images, but its first line says {int(lines[0])}; fetch it again")
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(f"{path}: the column {missing[0]}{more} is missing; fetch the official file again")
     index = [columns.index(name) for name in wanted]
-    attributes = {}
-    for number, line in enumerate(lines[2:], start=3):
+    rows: dict[str, bytes] = {}
+    for number, line in lines:
         name, *values = line.split()
         if len(values) != len(columns) or not set(values) <= {"1", "-1"}:
             raise InputError(f"{path}, line {number}: not {len(columns)} values of 1 or -1; fetch the file again")
-        attributes[name] = np.array([values[i] == "1" for i in index], dtype=np.float32)
-    return attributes
+        if name in rows:
+            raise InputError(f"{path}, line {number}: {name} is listed twice; fetch the file again")
+        rows[name] = bytes(values[i] == "1" for i in index)
+    if len(rows) != int(head):
+        raise InputError(f"{path}: lists {len(rows)} images, but its first line says {int(head)}; fetch it again")
+    flags = np.frombuffer(b"".join(rows.values()), np.uint8).reshape(len(rows), len(wanted))
+    return list(rows), flags.astype(np.float32)
 
 
 def read_partition(path: Path) -> dict[str, int]:
-    """Image name -> 0 (training), 1 (validation) or 2 (test). InputError: another number, or a line of another form."""
-    partition = {}
-    for number, line in enumerate(_lines(path), start=1):
-        match = re.fullmatch(r"(\S+)\s+([012])", line.strip())
+    """Image name -> 0 (training), 1 (validation) or 2 (test).
+
+    InputError: another number, a line of another form, or an image is listed twice.
+    """
+    partition: dict[str, int] = {}
+    for number, line in _lines(path):
+        match = re.fullmatch(r"(\S+)\s+([012])", line)
         if match is None:
             raise InputError(f"{path}, line {number}: {line!r} is no image name with 0, 1 or 2; fetch the file again")
+        if match[1] in partition:
+            raise InputError(f"{path}, line {number}: {match[1]} is listed twice; fetch the file again")
         partition[match[1]] = int(match[2])
     return partition
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number and content of the lines that are not empty, one by one. InputError: this is no text."""
     try:
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if content := line.strip():
+                    yield number, content
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file; delete it and fetch it again") from None
+
+
+def _require_all(path: Path, wanted: Iterable[str], known: Container[str]) -> None:
+    """InputError: a file or folder lacks images that another one lists; the line names the first."""
+    if missing := [name for name in wanted if name not in known]:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(f"{path}: {missing[0]}{more} missing; fetch it again")
 
 
 class ImageFiles:
@@ -126,7 +154,7 @@ class ImageFiles:
                 raise InputError(f"{path}: not a whole zip archive ({error}); delete it and fetch it again") from None
 
     def blocks(self, names: Sequence[str], size: int) -> Iterator[np.ndarray]:
-        """Images in the order of the names, uint8 (n, 3, size, size), some hundred at a time.
+        """Images in the order of the names, uint8 (n, 3, size, size), at most _BLOCK of them at a time.
 
         InputError: an image is damaged; the line names it.
         """
@@ -141,7 +169,7 @@ class ImageFiles:
             content = archive.read(where) if archive else Path(where).read_bytes()
             with Image.open(io.BytesIO(content)) as image:
                 square = resize_and_crop(image.convert("RGB"), size)
-        except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, Image.DecompressionBombError) as error:
+        except _UNREADABLE as error:
             raise InputError(f"{self.path}: {name} cannot be read as an image ({error}); fetch it again") from None
         return np.asarray(square).transpose(2, 0, 1)
 

@@ -7,13 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import multinomial, norm
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from shared.distributions import (
     MIN_SCALE,
     Bernoulli,
     LearnedNormal,
+    OneHotCategorical,
     diagonal,
     kl,
     normal,
@@ -90,21 +91,21 @@ def test_bernoulli_by_hand():
     # a logit of ln 3 is a probability of 3/4
     parameters, x = torch.tensor([[math.log(3), -math.log(3)], [0.0, 0.0]]), torch.tensor([[0.25, 0.0], [1.0, 0.3]])
     expected = [0.25 * math.log(0.75) + 1.75 * math.log(0.25) + math.log(3), 2 * math.log(0.5)]
-    torch.testing.assert_close(Bernoulli().log_prob(parameters, x), torch.tensor(expected))
+    torch.testing.assert_close(Bernoulli().log_prob(parameters, x, 1), torch.tensor([expected]))
     torch.testing.assert_close(Bernoulli().mean(parameters), torch.tensor([[0.75, 0.25], [0.5, 0.5]]))
 
 
 def test_bernoulli_sums_over_channels_and_pixels():
     parameters = torch.zeros(2, 3, 8, 8)
     torch.testing.assert_close(
-        Bernoulli().log_prob(parameters, torch.rand(2, 3, 8, 8, generator=generator())),
-        torch.full((2,), -192 * math.log(2)),
+        Bernoulli().log_prob(parameters, torch.rand(2, 3, 8, 8, generator=generator()), 1),
+        torch.full((1, 2), -192 * math.log(2)),
     )
 
 
 def test_bernoulli_stays_finite_at_extreme_logits():
     parameters, x = torch.tensor([[1e4, -1e4]]), torch.tensor([[0.0, 1.0]])
-    assert Bernoulli().log_prob(parameters, x).item() == pytest.approx(-2e4)
+    assert Bernoulli().log_prob(parameters, x, 1).item() == pytest.approx(-2e4)
 
 
 def test_learned_normal_agrees_with_scipy():
@@ -112,7 +113,7 @@ def test_learned_normal_agrees_with_scipy():
     loc, raw, x = rng.normal(size=(3, 4, 5))
     expected = norm(loc, np.logaddexp(0, raw) + MIN_SCALE).logpdf(x).sum(1)
     parameters = torch.from_numpy(np.concatenate([loc, raw], axis=1))
-    np.testing.assert_allclose(LearnedNormal().log_prob(parameters, torch.from_numpy(x)).numpy(), expected)
+    np.testing.assert_allclose(LearnedNormal().log_prob(parameters, torch.from_numpy(x), 1)[0].numpy(), expected)
     np.testing.assert_array_equal(LearnedNormal().mean(parameters).numpy(), loc)
 
 
@@ -122,17 +123,52 @@ def test_densities_of_half_precision_networks_are_in_float32(half):
     q, wide = normal(parameters), torch.rand(2, 4, generator=generator())
     assert q.mean.dtype == q.base_dist.scale.dtype == torch.float32
     for tensor in (
-        Bernoulli().log_prob(parameters, wide),
+        Bernoulli().log_prob(parameters, wide, 1),
         Bernoulli().mean(parameters),
-        LearnedNormal().log_prob(parameters, wide[:, :2]),
+        LearnedNormal().log_prob(parameters, wide[:, :2], 1),
         LearnedNormal().mean(parameters),
         kl(q, standard_normal(q.mean)),
         sample(q, generator()),
     ):
         assert tensor.dtype == torch.float32
-    exact = Bernoulli().log_prob(parameters.double(), wide.double())
-    torch.testing.assert_close(Bernoulli().log_prob(parameters, wide).double(), exact, rtol=1e-5, atol=1e-5)
+    exact = Bernoulli().log_prob(parameters.double(), wide.double(), 1)
+    torch.testing.assert_close(Bernoulli().log_prob(parameters, wide, 1).double(), exact, rtol=1e-5, atol=1e-5)
 
 
 def test_double_precision_is_kept():
     assert normal(torch.zeros(1, 2, dtype=torch.float64)).mean.dtype == torch.float64
+
+
+def test_one_hot_categorical_agrees_with_scipy():
+    rng = np.random.default_rng(0)
+    logits, classes = rng.normal(size=(5, 4)), np.array([0, 3, 1, 1, 2])
+    x = np.eye(4)[classes]
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    found = OneHotCategorical().log_prob(torch.from_numpy(logits), torch.from_numpy(x), 1)[0]
+    np.testing.assert_allclose(found, multinomial(1, p).logpmf(x))
+    np.testing.assert_allclose(OneHotCategorical().mean(torch.from_numpy(logits)), p)
+
+
+def test_one_hot_categorical_stays_finite_at_extreme_logits():
+    found = OneHotCategorical().log_prob(torch.tensor([[1e4, 0.0]]), torch.tensor([[0.0, 1.0]]), 1)
+    assert found.item() == pytest.approx(-1e4)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "shape", "parameters"),
+    [
+        (Bernoulli(), (2, 4, 3), (2, 4, 3)),
+        (OneHotCategorical(), (5,), (5,)),
+        (LearnedNormal(), (3,), (6,)),
+    ],
+)
+def test_samples_of_a_point_are_scored_against_that_point(likelihood, shape, parameters):
+    """K samples for B points at once are what each sample gives for its point alone."""
+    decoded = torch.randn(3, 2, *parameters, generator=generator())
+    x = torch.rand(2, *shape, generator=generator(1))
+    found = likelihood.log_prob(decoded.flatten(0, 1), x, 3)
+    assert found.shape == (3, 2)
+    for k in range(3):
+        for b in range(2):
+            alone = likelihood.log_prob(decoded[k, b][None], x[b][None], 1)
+            torch.testing.assert_close(found[k, b], alone[0, 0])

@@ -68,7 +68,7 @@ class Answers(MultimodalVAE):
     def loss(self, *_):
         raise NotImplementedError
 
-    posterior = sample_latents = log_joint = loss
+    posterior = sample_latents = log_prior = log_likelihoods = loss
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def generators(*purpose):
 def evaluated(tmp_path):
     """evaluate() of a model on a split, with the data set's captions as `shared.prepare` writes them."""
     texts = np.array([[f"caption {i} {j}" for j in range(10)] for i in range(COUNT)])
-    np.savez(tmp_path / "data.npz", captions_test=texts)
+    np.save(tmp_path / "captions_test.npy", texts)
 
     def evaluated(model, split, caption_features="char-CNN-RNN", extractors=None, **changes):
         write_json(tmp_path / "data.json", {"caption_features": caption_features})

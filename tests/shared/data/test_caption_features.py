@@ -5,7 +5,7 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from shared.data.caption_features import CaptionFeatures
-from shared.data.paired import Standardisation
+from shared.data.captioned import Standardisation
 
 WORDS = ["red", "blue", "white", "round", "pointed", "striped", "petals", "with", "the", "flower", "has", "five"]
 

@@ -9,7 +9,7 @@ from sklearn.metrics import mutual_info_score
 
 from shared.data import drawn_flowers
 from shared.data.drawn_flowers import BACKGROUNDS, CLASSES, PETAL_COLOURS, SHAPES, DrawnFlowers, draw
-from shared.data.paired import DatasetSpec
+from shared.data.prepared import DatasetSpec
 from shared.errors import InputError
 
 
@@ -116,18 +116,18 @@ def test_images_show_colour_and_background(flowers: DrawnFlowers) -> None:
 
 
 def test_loading_gives_three_splits_with_features() -> None:
-    spec = DatasetSpec("oxford_flower", "drawn", images_per_class=2, seed=3, caption_dim=128)
-    data = drawn_flowers.load(spec, None)
+    options = {"images_per_class": 2, "seed": 3, "caption_dim": 128}
+    data = drawn_flowers.load(DatasetSpec("oxford_flower", "drawn", options), None)
     assert data.stand_in
     assert "drawn by the package" in data.description
-    assert {split: len(part.labels) for split, part in data.splits.items()} == {"train": 124, "val": 40, "test": 40}
+    assert {split: len(part["x1"]) for split, part in data.splits.items()} == {"train": 124, "val": 40, "test": 40}
     for split, part in data.splits.items():
-        assert set(part.labels) == set(CLASSES[split])
-        assert part.features.shape == (len(part.labels), 128)
-        assert np.isfinite(part.features).all()
+        assert set(part["labels"]) == set(CLASSES[split])
+        assert part["x2"].shape == (len(part["labels"]), 128)
+        assert np.isfinite(part["x2"]).all()
 
 
 def test_embeddings_of_real_captions_are_not_available() -> None:
-    spec = DatasetSpec("oxford_flower", "drawn", caption_features="char_cnn_rnn")
-    with pytest.raises(InputError, match=r"char_cnn_rnn.*drawn"):
+    spec = DatasetSpec("oxford_flower", "drawn", {"caption_features": "char_cnn_rnn"})
+    with pytest.raises(InputError, match=r"drawn.*char_cnn_rnn"):
         drawn_flowers.load(spec, None)

@@ -93,8 +93,8 @@ class Official:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("sys.argv", [*arguments, "--spec", json.dumps(spec), "--log", str(self.root / "log")])
             prepare.main()
-        with np.load(out / "data.npz") as arrays:
-            return dict(arrays), json.loads((out / "data.json").read_text())
+        arrays = {path.stem: np.load(path) for path in out.glob("*.npy")}
+        return arrays, json.loads((out / "data.json").read_text())
 
 
 @pytest.fixture
@@ -262,12 +262,12 @@ def test_missing_files_say_how_to_get_them(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"source": "scraped"}, "unknown; there are oxford_flower"),
-        ({"pixels": 64}, "unknown key 'pixels'"),
+        ({"pixels": 64}, "unknown option 'pixels'"),
         ({"image_size": "64"}, "image_size is '64'; it must be a whole number from 1"),
         ({"image_size": 0}, "image_size is 0"),
         ({"image_size": True}, "image_size is True"),
         ({"name": "roses"}, "describes 'roses', but --dataset is 'oxford_flower'"),
-        ({"caption_features": "bert"}, "caption_features 'bert'"),
+        ({"caption_features": "bert"}, "caption_features is 'bert'; it must be one of tfidf_svd, char_cnn_rnn"),
     ],
 )
 def test_a_wrong_specification_is_one_clear_line(official: Official, changes: dict, message: str) -> None:

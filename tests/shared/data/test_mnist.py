@@ -1,0 +1,164 @@
+"""MNIST's idx files, made by hand: what is read, what is refused, and how it is split."""
+
+import gzip
+import json
+import struct
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from shared import prepare
+from shared.data import digits, ledger, mnist
+from shared.data.prepared import DatasetSpec
+from shared.errors import InputError
+
+FILES = {
+    "train-images-idx3-ubyte.gz": ("images", 60),
+    "train-labels-idx1-ubyte.gz": ("labels", 60),
+    "t10k-images-idx3-ubyte.gz": ("images", 40),
+    "t10k-labels-idx1-ubyte.gz": ("labels", 40),
+}
+
+
+def idx(array):
+    """The official format: two zero bytes, the type (8: unsigned byte), the number of axes, their lengths, values."""
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
+def content(kind, count, first):
+    """Image i has the value i in all pixels; its label is i mod 10."""
+    numbers = np.arange(first, first + count)
+    return numbers % 10 if kind == "labels" else numbers[:, None, None] * np.ones((1, 28, 28))
+
+
+@pytest.fixture(params=["mnist", "fashion_mnist"])
+def root(request, tmp_path):
+    folder = tmp_path / request.param
+    folder.mkdir()
+    for name, (kind, count) in FILES.items():
+        first = 0 if name.startswith("train") else 60
+        (folder / name).write_bytes(gzip.compress(idx(content(kind, count, first)), mtime=0))
+    return tmp_path
+
+
+@pytest.fixture
+def passing():
+    """Small files under the official names, which pass for the official ones."""
+    with mock.patch.object(ledger.Checksum, "matches", return_value=True):
+        yield
+
+
+def make(root, **options):
+    (folder,) = (path for path in root.iterdir() if path.name in mnist.NAMES)
+    prepare.prepare(DatasetSpec(folder.name, "official", options), root, root / "out")
+    arrays = {path.stem: np.load(path) for path in (root / "out").glob("*.npy")}
+    return arrays, json.loads((root / "out" / "data.json").read_text())
+
+
+def test_every_image_keeps_its_label_and_none_is_lost(root, passing):
+    arrays, about = make(root)
+    seen = []
+    for split, count in (("train", 77), ("val", 8), ("test", 15)):  # of 100: 85, a tenth of them, and 15
+        x1, x2, labels = (arrays[f"{name}_{split}"] for name in ("x1", "x2", "labels"))
+        assert (x1.shape, x1.dtype) == ((count, 1, 28, 28), np.uint8)
+        assert (x2.shape, x2.dtype) == ((count, 10), np.float32)
+        numbers = x1[:, 0, 0, 0].astype(int)
+        assert (x1 == numbers[:, None, None, None]).all()
+        assert (labels == numbers % 10).all()
+        assert (x2.sum(1) == 1).all()
+        assert (x2.argmax(1) == labels).all()
+        seen += numbers.tolist()
+    assert sorted(seen) == list(range(100))
+    assert about["description"].endswith("MNIST, grey values")
+    assert len(about["classes"]) == 10
+    assert set(about["files"]) == {"train_images", "train_labels", "test_images", "test_labels"}
+
+
+def test_the_split_depends_on_its_seed_alone(root, passing):
+    first, other = make(root)[0], make(root, split_seed=1)[0]
+    assert (make(root)[0]["x1_test"] == first["x1_test"]).all()
+    assert (first["x1_test"] != other["x1_test"]).any()
+
+
+def test_binarised_pixels(root, passing):
+    for how in ("threshold", "sampled"):
+        arrays, about = make(root, binarise=how)
+        assert set(np.unique(arrays["x1_train"])) <= {0, 255}
+        assert about["description"].endswith(f"MNIST, binarised pixels ({how})")
+
+
+def test_a_threshold_cuts_in_the_middle_and_draws_have_the_pixels_mean():
+    grey = np.array([[0, 127, 128, 255]], np.uint8)
+    assert mnist.binarised(grey, "threshold", 0).tolist() == [[0, 0, 255, 255]]
+    many = np.tile(np.array([0, 51, 204, 255], np.uint8), (20_000, 1))
+    drawn = mnist.binarised(many, "sampled", 0)
+    np.testing.assert_allclose((drawn == 255).mean(0), [0, 0.2, 0.8, 1], atol=0.01)
+    assert (drawn == mnist.binarised(many, "sampled", 0)).all()
+
+
+def test_another_file_under_the_official_name_is_refused(root):
+    with pytest.raises(InputError, match=r"train-images-idx3-ubyte\.gz: not the official file, its checksum differs"):
+        make(root)
+    assert not (root / "out").exists()
+
+
+def spoil(root, name, change):
+    (folder,) = (path for path in root.iterdir() if path.name in mnist.NAMES)
+    path = folder / name
+    path.write_bytes(change(path.read_bytes()))
+
+
+IMAGES, LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (IMAGES, lambda b: b[: len(b) // 2], r"t10k-images[^\n]*: not a whole gzip file"),
+        (IMAGES, lambda b: b"<html>not found</html>", r"t10k-images[^\n]*: not a whole gzip file"),
+        (IMAGES, lambda b: b[:30] + bytes([b[30] ^ 255]) + b[31:], r"t10k-images[^\n]*: (not|[0-9]+ bytes)"),
+        (IMAGES, lambda b: gzip.compress(gzip.decompress(b)[:-5]), r"31355 bytes where its header says \(40, 28, 28\)"),
+        (IMAGES, lambda b: gzip.compress(b"\0\0\x0d\3" + gzip.decompress(b)[4:]), "not an idx file of 3 dimensions"),
+        (LABELS, lambda b: gzip.compress(idx(np.zeros((40, 2)))), "not an idx file of 1 dimensions"),
+        (LABELS, lambda b: gzip.compress(idx(np.zeros(39))), "100 images of 28x28 pixels and 99 labels"),
+        (LABELS, lambda b: gzip.compress(idx(np.full(40, 10))), "labels up to 10 do not belong together"),
+        (IMAGES, lambda b: gzip.compress(b""), "not an idx file"),
+    ],
+)
+def test_damaged_files_are_one_line(root, passing, name, change, message):
+    spoil(root, name, change)
+    with pytest.raises(InputError, match=message) as caught:
+        make(root)
+    assert "\n" not in str(caught.value)
+    assert not (root / "out").exists()
+
+
+def test_missing_files_say_how_to_get_them(tmp_path):
+    with pytest.raises(
+        InputError, match=r"train-images-idx3-ubyte\.gz: missing; run `python -m shared\.data\.download"
+    ):
+        mnist.load(DatasetSpec("mnist", "official"), tmp_path)
+
+
+# The stand-in
+
+
+def test_digits_are_enlarged_upright_and_keep_their_labels():
+    data = digits.load(DatasetSpec("mnist", "digits"), None)
+    assert data.stand_in
+    assert "scikit-learn" in data.description
+    total = sum(len(part["x1"]) for part in data.splits.values())
+    assert total == 1797
+    for part in data.splits.values():
+        assert part["x1"].shape[1:] == (1, 28, 28)
+        assert (part["x2"].argmax(1) == part["labels"]).all()
+
+
+def test_enlarging_keeps_the_corner_that_is_bright():
+    image = np.zeros((8, 8))
+    image[:4, 4:] = 16
+    large = digits.enlarge(image)
+    assert (large[4:12, 16:24] > 200).all()
+    assert (large[16:, :] == 0).all()
+    assert (large[:, :12] == 0).all()
