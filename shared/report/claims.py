@@ -29,6 +29,7 @@ from shared.report.reported import Reported
 
 HOLDS, FAILS, TIED = "holds", "does not hold", "tied"
 WITHIN_NOISE = " (within noise)"
+NOT_REPORTED = "not reported"
 PAIRED_FORMS = ("greater", "less", "highest_in_column", "lowest_in_column", "monotone")
 FORMS = (*PAIRED_FORMS, "correlates", "on_par", "only_never_worst")
 
@@ -96,16 +97,17 @@ class Outcome:
         return f"{self.outcome} ({self.detail})" if self.detail else self.outcome
 
 
-def evaluate(claim: Claim, values: Values) -> Outcome:
+def evaluate(claim: Claim, values: Values, missing: str = NOT_RUN) -> Outcome:
     """Check a claim on the cells of its table; it holds when all its checks do.
 
     A claim that holds is `within noise` when one of its comparisons is, and a claim that fails when all its
     failing ones are: when runs with other seeds could have turned the verdict. Where the noise is unknown
-    (single runs, printed numbers without spread) nothing is said of it.
+    (single runs, printed numbers without spread) nothing is said of it. Where a cell has no number the outcome is
+    `missing`.
     """
     for check in claim.checks:
         if not {(row, column) for row in check.rows for column in check.columns} <= set(check.of(values)):
-            return Outcome(NOT_RUN)
+            return Outcome(missing)
     judged = [outcome for check in claim.checks for outcome in _judge(check, check.of(values))]
     failing = [o for o in judged if o.outcome.startswith(FAILS)]
     if failing:

@@ -1,6 +1,7 @@
 """Pieces of figures that show images."""
 
 from math import ceil
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -34,7 +35,10 @@ class Page:
 
     def margin(self, note: str) -> None:
         """What a figure says of its scale and data, along its right edge."""
-        self.text(self.width - 0.10, self.height / 2, note, rotation=270, color="0.35", size=FONT - 0.5)
+        size = FONT - 0.5
+        characters = int(self.height * 72 / (0.55 * size))  # that fit along the edge, an average one being so wide
+        style = {"rotation": 270, "color": "0.35", "size": size, "linespacing": 1.0}
+        self.text(self.width - 0.10, self.height / 2, fill(note, characters), **style)
 
     def not_run(self, x: float, y: float, width: float, height: float) -> None:
         """A grey field in the place of images that were not made."""

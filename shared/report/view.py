@@ -7,7 +7,7 @@ from math import floor, log10
 import pandas as pd
 
 from shared.report.aggregate import MIXED, NO_DATA, STAND_IN
-from shared.report.claims import Claim, Outcome, Value, Values, evaluate, value_of
+from shared.report.claims import NOT_REPORTED, Claim, Outcome, Value, Values, evaluate, value_of
 from shared.report.compare import (
     AGREES,
     DIFFERS,
@@ -112,7 +112,9 @@ def make_view(table: Table, frame: pd.DataFrame, reported: Cells, claims: Sequen
         scale=scale,
         stand_in=bool(frame["data"].str.contains(STAND_IN, regex=False).any()),
         panels=tuple(_panel(panel, cells, reported) for panel in table.panels),
-        claims=tuple(ClaimLine(claim, evaluate(claim, printed), evaluate(claim, ours)) for claim in claims),
+        claims=tuple(
+            ClaimLine(claim, evaluate(claim, printed, NOT_REPORTED), evaluate(claim, ours)) for claim in claims
+        ),
         notes=tuple(_notes(table, frame, reported)),
         commands=_commands(table, scale),
     )
