@@ -1,7 +1,8 @@
 """Speed and memory of every model of every experiment: `python -m benchmarks.bench` (or `make bench`).
 
 Each model is measured in a process of its own, so that peak memory is its own. A training step is forward, backward
-and optimiser on data in memory, through the same code as a run (shared.training). The peak is what this machine's
+and optimiser on a batch in memory, through the same code as a run (shared.training); the batch comes from the experiment's
+stand-in data, whose shapes are those of the real ones. Generation gives the first modality from the last. The peak is what this machine's
 float32 matrix multiplication reaches on 2048 x 2048 matrices with as many threads, in the same process; FLOPs are
 counted by torch. Prints a table, then one JSON line per model.
 """
@@ -11,11 +12,17 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shared import spec as specification
 from shared.errors import InputError, run_cli
 from shared.threads import available_cores, limit_threads
+
+if TYPE_CHECKING:
+    from shared.arrays import Split
 
 STEPS_BEFORE = 2  # not timed: memory is claimed and kernels are chosen
 
@@ -53,7 +60,6 @@ def measure(arguments: argparse.Namespace) -> dict:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from shared.arrays import Split
     from shared.devices import choose_device, describe_device, prepare_torch
     from shared.provenance import cpu_model, peak_memory_mb
     from shared.training import Training
@@ -62,8 +68,7 @@ def measure(arguments: argparse.Namespace) -> dict:
     device = choose_device(arguments.device)
     paper, experiment, model = arguments.only.split("/")
     spec = specification.resolve(paper, experiment, model, arguments.scale, 0, {"precision": arguments.precision})
-    data = random_data(spec, device)
-    run = Training(spec, Split(data), "random", device)
+    run = Training(spec, one_batch(spec, device), "stand-in", device)
     run.model.train()
     run.position.epoch = spec["training"]["epochs"] - 1  # past every warm-up
     batch = run.data.batch(torch.arange(len(run.data), device=device))
@@ -91,7 +96,7 @@ def measure(arguments: argparse.Namespace) -> dict:
 
     run.model.eval()
     generator = torch.Generator(device).manual_seed(0)
-    source, target = "caption", "image"
+    target, *_, source = run.model.modalities
 
     def generate() -> None:
         with torch.inference_mode():
@@ -121,21 +126,24 @@ def measure(arguments: argparse.Namespace) -> dict:
     }
 
 
-def random_data(spec: dict, device) -> dict:
-    """One batch of noise in the shapes of the experiment's data."""
+def one_batch(spec: dict, device) -> "Split":
+    """As many samples of the experiment's stand-in data as a batch has."""
     import torch
 
-    points, side, width = spec["training"]["batch_size"], spec["data"]["image_size"], spec["data"]["caption_dim"]
-    generator = torch.Generator().manual_seed(0)
-    data = {
-        "image": torch.randint(0, 256, (points, 3, side, side), generator=generator, dtype=torch.uint8),
-        "caption": torch.randn(points, width, generator=generator),
-        "labels": torch.zeros(points, dtype=torch.long),
-    }
-    return {name: tensor.to(device) for name, tensor in data.items()}
+    from shared.arrays import Split, load_split
+    from shared.data.prepared import DatasetSpec
+    from shared.prepare import prepare
+
+    stand_in = specification.canonical(specification.data_part(spec["paper"], spec["experiment"], "demo"))
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(DatasetSpec.from_json(stand_in), Path(folder), Path(folder) / "data")
+        split = load_split(Path(folder) / "data", "train", spec["modalities"], device)
+    index = torch.arange(spec["training"]["batch_size"], device=device) % len(split)
+    return Split({name: tensor[index] for name, tensor in split.tensors.items()})
 
 
 def print_table(rows: list[dict]) -> None:
+    """All models in one table."""
     from rich.console import Console
     from rich.table import Table
 

@@ -23,7 +23,7 @@ _SIDE = 192  # drawn in this size and averaged, for smooth edges
 _HAIR = {
     "Black_Hair": (28, 24, 26),
     "Blond_Hair": (226, 192, 108),
-    "Brown_Hair": (104, 66, 38),
+    "Brown_Hair": (88, 54, 30),
     "Gray_Hair": (174, 174, 178),
     None: (168, 70, 36),  # red: none of the four
 }
@@ -164,7 +164,7 @@ def render(attributes: Attributes, look: int, size: int = IMAGE_SIZE) -> np.ndar
     _body(head, skin, clothes, male)
     _face(head, skin, male, light[0])
     _eyes(head, attributes, skin, brow, iris)
-    _mouth(head, attributes, brow)
+    _mouth(head, attributes, skin, brow)
     if attributes["Bald"]:
         head.ellipse(0.3 * light[0], -0.74, 0.2, 0.09, _mixed(skin, _WHITE, 0.7))  # it shines
     elif attributes["Wearing_Hat"]:
@@ -195,16 +195,16 @@ def _backdrop(rng: Generator) -> Image.Image:
     colours = rng.uniform(40, 225, size=(2, 3))
     colours = 0.55 * colours + 0.45 * colours.mean(axis=1, keepdims=True)
     angle = rng.uniform(0, 2 * np.pi)
-    axis = np.linspace(-0.5, 0.5, _SIDE, dtype=np.float32)
+    axis = np.linspace(-0.5, 0.5, _SIDE // 4)  # coarse, since it is smooth
     weight = np.clip(0.5 + np.cos(angle) * axis[None, :] + np.sin(angle) * axis[:, None], 0, 1)[..., None]
-    blend = colours[0].astype(np.float32) + weight.astype(np.float32) * (colours[1] - colours[0]).astype(np.float32)
-    return Image.fromarray(blend.astype(np.uint8))
+    blend = colours[0] + weight * (colours[1] - colours[0])
+    return Image.fromarray(blend.astype(np.uint8)).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
 
 
 def _skin(attributes: Attributes, tone: float) -> Colour:
     if attributes["Pale_Skin"]:
         return _PALE_SKIN
-    if attributes["Blond_Hair"] or attributes["Gray_Hair"]:  # whose brows and moustaches would vanish on dark skin
+    if any(attributes[name] for name in ("Blond_Hair", "Brown_Hair", "Gray_Hair")):  # they, or the brows, would vanish
         tone = 0.35 + 0.65 * tone
     return _mixed(_DARK_SKIN, _LIGHT_SKIN, tone)
 
@@ -227,8 +227,16 @@ def _outline(male: bool, strands: str) -> Points:
         sides.append((wide - 0.3, end + (0.12 if male else 0.26)))  # turned in
     if strands != "Wavy_Hair":
         return crown + sides
-    waves = [0.09 * np.sin(2.1 * i) for i in range(len(crown) + len(sides))]
-    return [(x * (1 + a), y * (1 + (a if y < -0.3 else 0))) for (x, y), a in zip(crown + sides, waves, strict=True)]
+    return _waved(np.array(crown + sides))
+
+
+def _waved(outline: np.ndarray) -> Points:
+    """An outline (P, 2) with waves of equal length along it: outwards at the crown, sideways below."""
+    steps = np.append(0, np.hypot(*np.diff(outline, axis=0).T).cumsum())
+    along = np.linspace(0, steps[-1], 72)
+    x, y = (np.interp(along, steps, values) for values in outline.T)
+    wave = 1 + 0.055 * np.sin(2 * np.pi * along / 0.34) * np.minimum(1, along / 0.2)
+    return list(zip(x * wave, np.where(y < -0.25, y * wave, y), strict=True))
 
 
 def _strands(attributes: Attributes) -> str:
@@ -240,14 +248,13 @@ def _hair_behind(head: _Head, attributes: Attributes, hair: Colour) -> None:
     strands = _strands(attributes)
     right = _outline(attributes["Male"], strands)
     head.polygon(right + [(-x, y) for x, y in reversed(right)], hair)
-    end = right[-1][1]
-    for i, x in enumerate((1.0, 1.12)):
-        shade = _shaded(hair, 0.6) if i else _mixed(hair, _WHITE, 0.3)
+    if not strands:
+        return
+    length = np.linspace(-0.3, right[-1][1] - 0.05, 25)
+    for x, shade in ((1.0, _mixed(hair, _WHITE, 0.3)), (1.12, _shaded(hair, 0.6))):
         for side in (-1, 1):
-            length = np.linspace(-0.3, end - 0.05, 17)
-            bend = 0.06 if strands == "Wavy_Hair" else 0.0
-            if strands:
-                head.line([(side * (x + bend * np.sin(9 * y)), y) for y in length], shade, 0.05)
+            bend = 0.05 if strands == "Wavy_Hair" else 0.0
+            head.line([(side * (x + bend * np.sin(18 * y)), y) for y in length], shade, 0.05)
 
 
 def _face(head: _Head, skin: Colour, male: bool, light: float) -> None:
@@ -282,10 +289,10 @@ def _eyes(head: _Head, attributes: Attributes, skin: Colour, brow: Colour, iris:
         head.line([(-0.16, -0.17), (0.16, -0.17)], _DARK, 0.08)
 
 
-def _mouth(head: _Head, attributes: Attributes, brow: Colour) -> None:
+def _mouth(head: _Head, attributes: Attributes, skin: Colour, brow: Colour) -> None:
     """The corners tell a smile, the gap an open mouth."""
-    lips = (192, 22, 52) if attributes["Heavy_Makeup"] else (166, 84, 80)
-    thick = 0.13 if attributes["Heavy_Makeup"] else 0.09
+    lips = (192, 22, 52) if attributes["Heavy_Makeup"] else _mixed(_shaded(skin, 0.55), (150, 44, 52), 0.4)
+    thick = 0.13 if attributes["Heavy_Makeup"] else 0.1
     width, bend = (0.44, 0.26) if attributes["Smiling"] else (0.3, 0.0)
     if attributes["Mouth_Slightly_Open"]:
         steps = np.linspace(-1, 1, 11)

@@ -79,7 +79,8 @@ def _top(rng: Generator, piece: Piece, sleeve: float, hem: float, width: float, 
     ]
     piece.mirrored(body, tone)
     if sleeve:
-        end, spread = top + 2.5 + sleeve * (hem - top - 5), shoulder + 1.2 + 2.6 * sleeve
+        end = top + 2.5 + sleeve * (hem - top - 5)
+        spread = min(shoulder + 1.2 + 2.6 * sleeve, 11.2)  # inside the picture
         cuff = rng.uniform(2.0, 2.6)
         arm = [
             (neck + 1.5, top + 0.6),
@@ -240,5 +241,5 @@ def _render(piece: Piece, rng: Generator) -> np.ndarray:
     light = 1 + rng.uniform(-0.15, 0.15) * (columns - _CENTRE) / _CENTRE
     noise = 1 + rng.normal(0, 0.04, grey.shape)
     drawn = np.clip(grey * cloth * light * noise, 0, 255)
-    shift = rng.integers(-1, 2, size=2)
-    return np.roll(drawn, shift, axis=(0, 1)).round().astype(np.uint8)
+    down, right = rng.integers(0, 3, size=2)  # by a pixel at most, and what leaves the picture is gone
+    return np.pad(drawn, 1)[down : down + SIDE, right : right + SIDE].round().astype(np.uint8)
