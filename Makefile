@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 TABLE := table2_oxford_flower
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench lock clean clean-all
+.PHONY: help install demo test lint bench bench-peers lock clean clean-all
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,14 @@ lint: install ## Style of the code and of the workflow.
 
 bench: install ## Speed and memory of every model, as a table and as JSON lines.
 	python -m benchmarks.bench
+
+bench-peers: install .venv-peers/installed ## Speed against MultiVae, which gets an environment of its own.
+	python -m benchmarks.peers
+
+.venv-peers/installed: benchmarks/peers-requirements.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers-requirements.txt
+	@touch $@
 
 lock: ## Resolve envs/requirements.in to envs/lock.txt again (needs uv).
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \

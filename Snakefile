@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
@@ -387,6 +388,11 @@ rule render:
         " --out-prefix {params.prefix} > {log} 2>&1"
 
 
+def name_of_run(path):
+    """experiment and model, as reports call a run, of a file of one of its seeds."""
+    return os.path.join(*Path(path).parts[-4:-2])
+
+
 def figure_samples(wildcards):
     return [
         path
@@ -410,7 +416,7 @@ rule figure:
         paper=lambda wildcards: FIGURES[wildcards.figure],
         scale=SCALE,
         samples=lambda wildcards, input: [
-            f"{'/'.join(path.split('/')[-4:-2])}={path}" for path in input.samples
+            f"{name_of_run(path)}={path}" for path in input.samples
         ],
         code=lambda wildcards: fingerprint.of_figure(FIGURES[wildcards.figure]),
         prefix=lambda wildcards, output: os.path.splitext(output.pdf)[0],

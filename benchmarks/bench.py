@@ -1,10 +1,10 @@
 """Speed and memory of every model of every experiment: `python -m benchmarks.bench` (or `make bench`).
 
 Each model is measured in a process of its own, so that peak memory is its own. A training step is forward, backward
-and optimiser on a batch in memory, through the same code as a run (shared.training); the batch comes from the experiment's
-stand-in data, whose shapes are those of the real ones. Generation gives the first modality from the last. The peak is what this machine's
-float32 matrix multiplication reaches on 2048 x 2048 matrices with as many threads, in the same process; FLOPs are
-counted by torch. Prints a table, then one JSON line per model.
+and optimiser on a batch in memory, through the same code as a run (shared.training); the batch comes from the
+experiment's stand-in data, which have the shapes of the real ones. Generation gives the first modality from the last.
+The peak is what this machine's float32 matrix multiplication reaches on 2048 x 2048 matrices with as many threads, in
+the same process; FLOPs are counted by torch. Prints a table, then one JSON line per model.
 """
 
 import argparse

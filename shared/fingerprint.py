@@ -15,7 +15,10 @@ from shared.errors import InputError
 
 PACKAGES = ("shared", "papers")
 # They report, guard and store, and never touch a number; what a specification says counts by itself.
-INERT = {f"shared.{name}" for name in ("errors", "files", "fingerprint", "progress", "provenance", "spec", "threads")}
+INERT = {
+    f"shared.{name}"
+    for name in ("data.sources", "errors", "files", "fingerprint", "progress", "provenance", "spec", "threads")
+}
 
 
 def _path(module: str) -> Path | None:

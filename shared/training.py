@@ -148,12 +148,13 @@ class Training:
             if not checkpoint.exists():
                 self.keep(checkpoint)
             while not self.finished:
-                order = self.order(position.epoch)
+                order, failed = self.order(position.epoch), False
                 while position.step < self.steps_per_epoch:
                     first = position.step * settings["batch_size"]
                     index = order[first : first + settings["batch_size"]]
                     loss = self.step(self.data.batch(index))
-                    if loss is None:
+                    failed = loss is None
+                    if failed:
                         break
                     for name, value in ({"loss": loss.total.detach()} | loss.terms).items():
                         position.sums[name] = position.sums.get(name, 0.0) + value.item() * len(index)
@@ -166,8 +167,8 @@ class Training:
                     if requests:
                         raise Interrupted(128 + requests[0])
                 last = position.epoch + 1 == settings["epochs"]
-                if loss is None or (last and not self.finite):
-                    position.diverged = {"epoch": position.epoch + 1, "step": position.step + (loss is None)}
+                if failed or (last and not self.finite):
+                    position.diverged = {"epoch": position.epoch + 1, "step": position.step + failed}
                     break
                 means = {name: value / len(self.data) for name, value in position.sums.items()}
                 position.history.append({"epoch": position.epoch + 1, **means})

@@ -1,5 +1,6 @@
 """The workflow as a user meets it: real Snakemake commands, in copies of this repository."""
 
+import csv
 import filecmp
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from shared import fingerprint, spec
+from shared.files import read_json
 from tests.repository import copy_of_this, environment, run
 
 OXFORD = ("hmvae", "oxford_flower")
@@ -39,16 +41,27 @@ def dry_run(root, *targets, **config):
     return Counter(line.split()[1].rstrip(":") for line in lines if line.startswith(("rule ", "localrule ")))
 
 
-def expected_jobs(paper, kind, name):
-    """Jobs by rule that a table or figure takes at demo scale from nothing, read off experiments.yaml."""
+def needed(paper, kind, name):
+    """{rule: the files or runs that a table or figure takes at demo scale from nothing}, read off experiments.yaml."""
     entry = spec.load(paper)[kind][name]
-    if entry.get("needs") == "architecture":
-        return Counter(architecture=len(entry["runs"]), aggregate=1, render=1)
-    seeds = len(spec.seeds(paper, entry["experiment"], "demo")) if kind == "tables" else 1
-    runs = seeds * len(entry["runs"])
-    evaluators = len(spec.evaluators(spec.resolve(paper, entry["experiment"], entry["runs"][0], "demo", 0)))
-    last = {"aggregate": 1, "render": 1} if kind == "tables" else {"figure": 1}
-    return Counter(prepare_data=1, train=runs + evaluators, evaluate=runs, **last)
+    jobs = {"figure": {name}} if kind == "figures" else {"aggregate": {name}, "render": {name}}
+    for experiment, models in entry["runs"].items():
+        runs = {(paper, experiment, model) for model in models}
+        if entry.get("needs") == "architecture":
+            jobs["architecture"] = jobs.get("architecture", set()) | runs
+            continue
+        seeds = spec.seeds(paper, experiment, "demo") if kind == "tables" else [0]
+        evaluated = {(*run, seed) for run in runs for seed in seeds}
+        networks = spec.evaluators(spec.resolve(paper, experiment, models[0], "demo", 0))
+        trained = evaluated | {(paper, experiment, network, 0) for network in networks}
+        data = {spec.data_part(paper, experiment, "demo")["name"]}
+        for rule, made in (("prepare_data", data), ("train", trained), ("evaluate", evaluated)):
+            jobs[rule] = jobs.get(rule, set()) | made
+    return jobs
+
+
+def counted(jobs):
+    return Counter({rule: len(made) for rule, made in jobs.items()})
 
 
 def all_targets():
@@ -68,29 +81,29 @@ def test_the_workflow_is_clean(fresh):
 
 @pytest.mark.parametrize(("kind", "name", "path"), all_targets(), ids=lambda value: value)
 def test_every_table_and_figure_can_be_made_from_nothing(fresh, kind, name, path):
-    assert dry_run(fresh, path) == expected_jobs(spec.targets(kind)[name], kind, name)
+    assert dry_run(fresh, path) == counted(needed(spec.targets(kind)[name], kind, name))
 
 
 def test_everything_together_trains_no_run_twice(fresh):
     jobs = dry_run(fresh, "all")
-    needed = [expected_jobs(spec.targets(kind)[name], kind, name) for kind, name, _ in all_targets()]
-    assert jobs["all"] == 1
-    for rule in ("aggregate", "render", "figure"):
-        assert jobs[rule] == sum(part[rule] for part in needed)
-    for rule in ("train", "evaluate", "architecture"):
-        assert jobs[rule] == max(part[rule] for part in needed)  # one experiment, whose runs all targets share
+    together = {}
+    for kind, name, _ in all_targets():
+        for rule, made in needed(spec.targets(kind)[name], kind, name).items():
+            together[rule] = together.get(rule, set()) | made
+    assert jobs == counted(together) + Counter(all=1)
 
 
 def test_a_papers_name_is_a_target(fresh):
-    jobs = dry_run(fresh, "hmvae")
-    assert jobs["hmvae"] == 1
-    assert jobs["render"] == len(spec.load("hmvae")["tables"])
-    assert jobs["figure"] == len(spec.load("hmvae")["figures"])
+    for paper in spec.papers():
+        jobs = dry_run(fresh, paper)
+        assert jobs[paper] == 1
+        assert jobs["render"] == len(spec.load(paper)["tables"])
+        assert jobs["figure"] == len(spec.load(paper)["figures"])
 
 
 def test_more_seeds_are_more_runs_of_the_models_only(fresh):
     jobs = dry_run(fresh, TARGETS[0], seeds=3)
-    runs = len(spec.load("hmvae")["tables"][Path(TARGETS[0]).stem]["runs"])
+    runs = len(spec.load("hmvae")["tables"][Path(TARGETS[0]).stem]["runs"]["oxford_flower"])
     assert jobs["evaluate"] == 3 * runs
     assert jobs["train"] == 3 * runs + len(spec.evaluators(spec.resolve(*OXFORD, "mvae", "demo", 0)))
 
@@ -125,9 +138,9 @@ def test_a_mistyped_target_is_named(fresh):
 
 def test_files_of_another_scale_are_never_made_from_this_ones_data(fresh):
     """The folder says `reduced`, the configuration says demo: stand-ins would pass for the real thing."""
-    result = run(fresh, "snakemake", "runs/reduced/data/oxford_flower/data.npz", "--cores", "2", "--dry-run")
+    result = run(fresh, "snakemake", "runs/reduced/data/oxford_flower/data.json", "--cores", "2", "--dry-run")
     assert result.returncode == 1
-    assert "No rule to produce runs/reduced/data/oxford_flower/data.npz" in said(result)
+    assert "No rule to produce runs/reduced/data/oxford_flower/data.json" in said(result)
 
 
 # What makes what again
@@ -140,9 +153,9 @@ def specifications(scale="demo"):
     return {name: spec.training_part(spec.resolve(*OXFORD, name, scale, 0)) for name in names}
 
 
-def edit(root, change):
+def edit(root, change, paper="hmvae"):
     """Change the content of the experiments.yaml of a copy."""
-    path = root / "papers" / "hmvae" / "experiments.yaml"
+    path = root / "papers" / paper / "experiments.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     change(content)
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
@@ -198,7 +211,7 @@ def miniature(root):
         experiment["evaluation"]["figure_captions"]["value"] = 2
         for kind in ("tables", "figures"):
             for target in content[kind].values():
-                target["runs"] = ["mmvae", "hmvae_shallow"]
+                target["runs"] = {"oxford_flower": ["mmvae", "hmvae_shallow"]}
 
     edit(copy_of_this(root), change)
     return root
@@ -257,3 +270,32 @@ def test_killed_half_way_and_run_again_it_ends_with_the_same_bytes(tmp_path):
     # neither other cores, nor another spelling of where data lie, nor another choice of device trains anything again
     other = run(whole, "snakemake", *TARGETS, "--cores", "8", "--config", "device=auto", "data_root=./data")
     assert "Nothing to be done" in said(other)
+
+
+def test_a_model_that_diverges_is_a_result_beside_the_others(tmp_path):
+    """The MHVAE paper's Table 1 in miniature, with a learning rate for the MVAE that no training survives."""
+
+    def change(content):
+        experiment = content["experiments"]["mnist"]
+        experiment["training"]["epochs"]["demo"] = 1
+        experiment["evaluation"]["importance_samples"]["demo"] = 4
+        experiment["evaluation"]["points"]["demo"] = 5
+        experiment["models"]["mvae"]["training"] = {"learning_rate": {"value": 1e30, "source": "this test"}}
+        content["figures"]["fig4_mhvae_samples"]["runs"] = {"mnist": ["mhvae", "mvae"]}
+
+    root = copy_of_this(tmp_path / "repository")
+    edit(root, change, "mhvae")
+    targets = ("results/table1_mnist.tex", "figures/fig4_mhvae_samples.pdf")
+    result = run(root, "snakemake", *targets, "--cores", "2", "--config", "device=cpu")
+    assert result.returncode == 0, said(result)
+    metrics = read_json(root / "runs/demo/mhvae/mnist/mvae/seed0/metrics.json")
+    assert metrics["metrics"] == []
+    assert metrics["diverged"]["epoch"] == 1
+    where = f"diverged (epoch 1, step {metrics['diverged']['step']})"
+    with (root / "results/table1_mnist.csv").open(newline="") as file:
+        cells = list(csv.DictReader(file))
+    assert {cell["verdict"] for cell in cells if cell["column"] == "MVAE"} == {where}
+    assert all(cell["reproduced_mean"] for cell in cells if cell["column"] != "MVAE")
+    assert where in (root / "results/table1_mnist.md").read_text(encoding="utf-8")
+    assert where in (root / "results/table1_mnist.tex").read_text(encoding="utf-8")
+    assert "Nothing to be done" in said(run(root, "snakemake", *targets, "--cores", "2", "--config", "device=cpu"))

@@ -19,6 +19,7 @@ from shared import spec as specification
 from shared import training
 from shared.arrays import load_split
 from shared.errors import InputError
+from shared.files import read_json
 from shared.progress import Progress
 from shared.spec import sha256
 from tests.repository import environment, run, tiny_repository, write_points
@@ -170,6 +171,31 @@ def test_a_checkpoint_of_this_very_run_is_continued(spec, points, checkpoint):
     assert run.restore(checkpoint) == "resuming at epoch 2, step 3"
     assert (run.position.epoch, run.position.step) == (1, 2)
     assert begin(spec, points).restore(checkpoint.with_name("none.pt")) == "starting"
+
+
+def test_a_run_interrupted_after_any_step_ends_with_the_same_weights(spec, points, tmp_path, monkeypatch):
+    """Also after the last step of an epoch, before the epoch was closed."""
+    whole = begin(spec, points)
+    expected = finish(whole, tmp_path / "whole")
+    for stop in range(1, 2 * whole.steps_per_epoch + 2):
+        path, run, count = tmp_path / f"stop{stop}", begin(spec, points), 0
+        step = run.step
+
+        def interrupting(batch, step=step, stop=stop):
+            nonlocal count
+            count += 1
+            loss = step(batch)
+            if count == stop:
+                signal.raise_signal(signal.SIGTERM)
+            return loss
+
+        monkeypatch.setattr(run, "step", interrupting)
+        with pytest.raises(training.Interrupted):
+            finish(run, path)
+        again = begin(spec, points)
+        assert again.restore(path).startswith("resuming")
+        assert same(finish(again, path), expected)
+        assert again.position.history == whole.position.history
 
 
 def test_a_checkpoint_of_something_else_is_not_continued(spec, points, checkpoint, monkeypatch):
@@ -392,20 +418,22 @@ def leaves(node):
         yield node
 
 
-def test_nan_in_the_loss_is_one_line_and_status_2(repository):
+def test_a_run_that_diverges_is_recorded_as_a_result(repository):
     out = repository / "runs" / "nan"
     options = [*OPTIONS.split(), "--out", "runs/nan", "--log", "logs/nan.log"]
     result = run(repository, sys.executable, "-c", EAGER, *options, TINY_NAN="5")
-    line = "demo/tiny/line/small/seed3: the loss is nan at epoch 2, step 2; the last good checkpoint is kept"
-    assert result.returncode == 2
-    assert line in result.stderr.splitlines()[-1]
-    assert "Traceback" not in result.stderr
-    assert line in (repository / "logs" / "nan.log").read_text().splitlines()[-1]
-    assert (out / "checkpoint.pt").exists()
-    assert not (out / "weights.pt").exists()
-    # a seed or a rate is for the user to change; the same command stops at the same place
-    state = torch.load(out / "checkpoint.pt", weights_only=True)
-    assert (state["position"]["epoch"], state["position"]["step"]) == (1, 1)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.splitlines()[-1].endswith("diverged at epoch 2, step 2; tables will say so")
+    record = read_json(out / "train.json")
+    assert record["diverged"] == {"epoch": 2, "step": 2}
+    assert [row["epoch"] for row in record["history"]] == [1]
+    weights = (out / "weights.pt").read_bytes()
+    # the same command ends at once, with the same record, even where the cause is gone
+    again = run(repository, sys.executable, "-c", EAGER, *options)
+    assert again.returncode == 0
+    assert "nothing to train" in again.stderr
+    assert read_json(out / "train.json")["diverged"] == {"epoch": 2, "step": 2}
+    assert (out / "weights.pt").read_bytes() == weights
 
 
 @pytest.mark.parametrize(
