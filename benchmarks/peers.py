@@ -1,11 +1,12 @@
-"""JMVAE of this package against MultiVae's, side by side in one run: `python -m benchmarks.peers` (or `make bench-peers`).
+"""JMVAE of this package against MultiVae's, side by side in one run: `make bench-peers`.
 
 Same networks (section 3.1.1 of the MHVAE paper), same shapes, batch 64, Adam, float32. Both sides live in processes of
 their own and take turns, round by round, so that whatever else the machine does falls on both. Printed are the medians
 over rounds, and the median and the range of the ratios of the rounds.
 
-- training, two threads each: one training at a time.
-- training, the machine shared as each would: two of our jobs with one thread each, the peer alone with two threads.
+- steps: forward, backward and optimiser on one batch in memory, two threads each.
+- epochs: the whole training loop of each over 6,400 points, MultiVae's with its trainer and data loader, two threads each.
+- epochs, two jobs: two of our jobs side by side with one thread each, as the workflow trains, against MultiVae's loop.
 - likelihood: log p(x1, x2) of the joint encoder's proposal with K = 1000 samples, two threads each.
 - memory: ours for K = 5000 and for four times the images.
 """
@@ -14,16 +15,22 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 from shared.errors import InputError, run_cli
 from shared.threads import limit_threads
 
+if TYPE_CHECKING:
+    from shared.arrays import Split
+
+CASES = ("steps", "epochs", "epochs, two jobs", "likelihood")
 PEER_PYTHON = Path(".venv-peers/bin/python")
-K, THREADS = 1000, 2
+K, THREADS, POINTS = 1000, 2, 6400
 
 
 def main() -> None:
@@ -57,7 +64,8 @@ def work(threads: int) -> None:
     from shared.metrics.likelihood import over_split
     from shared.provenance import peak_memory_mb
     from shared.spec import resolve
-    from shared.training import Training
+    from shared.progress import Progress
+    from shared.training import Position, Training
 
     prepare_torch(threads)
     spec = resolve("mhvae", "mnist", "jmvae", "paper", 0)
@@ -66,11 +74,18 @@ def work(threads: int) -> None:
     run.position.epoch = spec["training"]["epochs"] - 1
     batch, noise = run.data.batch(torch.arange(len(run.data))), torch.Generator().manual_seed(0)
     matrix = torch.randn(2048, 2048)
+    looped = Training(with_epochs(spec, 1), repeated(run.data, POINTS), "stand-in", device)
 
-    def train() -> int:
+    def step() -> int:
         run.model.train()
         run.step(batch)
         return len(run.data)
+
+    def epoch() -> int:
+        looped.position = Position()
+        with tempfile.TemporaryDirectory() as folder, Progress("benchmark", 1, 1, "lines", None) as progress:
+            looped.run(Path(folder) / "checkpoint.pt", progress)
+        return POINTS
 
     def likelihood(samples: int, points: int) -> int:
         run.model.eval()
@@ -83,7 +98,8 @@ def work(threads: int) -> None:
         return 1
 
     tasks = {
-        "training": train,
+        "steps": step,
+        "epochs": epoch,
         "likelihood": lambda: likelihood(K, 4),
         "likelihood-more-samples": lambda: likelihood(5 * K, 4),
         "likelihood-more-images": lambda: likelihood(K, 16),
@@ -102,6 +118,15 @@ def work(threads: int) -> None:
             "peak_mb": peak_memory_mb(),
         }
         print(json.dumps(answer), flush=True)
+
+
+def with_epochs(spec: dict, epochs: int) -> dict:
+    return spec | {"training": spec["training"] | {"epochs": epochs}}
+
+
+def repeated(split: "Split", points: int) -> "Split":
+    """A batch again and again, as a data set of so many points."""
+    return type(split)({m: x.repeat(points // len(x), *[1] * (x.dim() - 1)) for m, x in split.tensors.items()})
 
 
 # ---- The comparison ------------------------------------------------------------------------------------------------
@@ -138,18 +163,16 @@ def compare(arguments: argparse.Namespace) -> None:
     ours = [Side([sys.executable, "-m", "benchmarks.peers", "--worker", str(n)]) for n in (THREADS, 1, 1)]
     theirs = Side([str(arguments.peer_python), "benchmarks/peer_multivae.py", str(THREADS)])
     together, *alone = ours
-    seconds, rounds = arguments.seconds, {"training": [], "training, two jobs": [], "likelihood": [], "peak": []}
+    seconds, rounds = arguments.seconds, {case: [] for case in (*CASES, "peak")}
     try:
         for _ in range(arguments.rounds):
-            peer = theirs.measure("training", seconds)
-            rounds["training"].append((together.measure("training", seconds), peer))
+            for task in ("steps", "epochs", "likelihood"):
+                rounds[task].append((together.measure(task, seconds), theirs.measure(task, seconds)))
             for side in alone:
-                side.ask("training", seconds)
+                side.ask("epochs", seconds)
             jobs = [side.answer() for side in alone]
             both = jobs[0] | {"per_second": sum(job["per_second"] for job in jobs)}
-            rounds["training, two jobs"].append((both, peer))
-            ours_first = together.measure("likelihood", seconds)
-            rounds["likelihood"].append((ours_first, theirs.measure("likelihood", seconds)))
+            rounds["epochs, two jobs"].append((both, rounds["epochs"][-1][1]))
             peak = together.measure("peak", 1.0)["per_second"] * 2 * 2048**3 / 1e6
             rounds["peak"].append(peak)
         peak = median(rounds.pop("peak"))
@@ -168,17 +191,7 @@ def report(rounds: dict[str, list[tuple[dict, dict]]], peak: float, memory: dict
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     table = Table(title=f"JMVAE, MNIST networks, {THREADS} threads, matrix product {peak / 1e3:.0f} GFLOP/s")
-    headings = (
-        "case",
-        "ours /s",
-        "MultiVae /s",
-        "ratio",
-        "range",
-        "of peak, ours",
-        "of peak, MultiVae",
-        "MB, ours",
-        "MB",
-    )
+    headings = ("per second; share of peak; MB", "ours", "peer", "ratio", "range", "ours", "peer", "ours", "peer")
     for i, heading in enumerate(headings):
         table.add_column(heading, justify="right" if i else "left")
     for case, pairs in rounds.items():

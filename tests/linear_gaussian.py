@@ -5,7 +5,7 @@ numpy. What the model estimates by sampling is then known exactly, from linear a
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -498,9 +498,12 @@ def _product(experts: list[Head], x: list[np.ndarray]) -> list[LinearGaussian]:
     return [LinearGaussian().add("g", weight @ observed + bias, np.sqrt(np.diag(cov)))]
 
 
-def mmvae(modalities: Sequence[str] = ("a", "b"), seed: int = 0, warmup: int = 0) -> Toy:
+def mmvae(modalities: Sequence[str] = ("a", "b"), seed: int = 0, warmup: int = 0, apart: float = 0.0) -> Toy:
+    """apart: moves the mean of all experts but the first, so that the mixture is far from any one of them."""
     numbers = Numbers(seed)
     encoders = {m: numbers.posterior(X, G) for m in modalities}
+    for m in list(modalities)[1:]:
+        encoders[m] = replace(encoders[m], bias=encoders[m].bias + apart)
     decoders = {m: numbers.likelihood(G, X) for m in modalities}
     return _flat(MMVAE, _mixture, encoders, decoders, numbers, warmup)
 

@@ -62,9 +62,9 @@ def _add(total: Tensor | None, more: Tensor) -> Tensor:
 class Summary:
     """An estimate averaged over data points, in nats.
 
-    standard_error: of the mean, from the spread between data points (which the Monte Carlo error is part of).
-    monte_carlo_error: of the mean, from the importance samples alone. effective_samples: the mean over data points of
-    (Σ w)² / Σ w², of K.
+    standard_error: of the mean, from the spread between data points (which the true Monte Carlo error is part of).
+    monte_carlo_error: of the mean, from the importance samples alone; far too small where effective samples are few
+    (see Estimate). effective_samples: the mean over data points of (Σ w)² / Σ w², of K.
     """
 
     mean: float
@@ -79,6 +79,9 @@ class Estimate:
     """One estimate per data point, all (B,), float64.
 
     value: in nats. error: its standard error over importance samples, by the delta method. effective_samples: of K.
+
+    The error is a first-order one. For log p it never exceeds 1 nat, however far apart repeated estimates lie, and it
+    says nothing of the bias: it can be trusted with hundreds of effective samples, not with a handful.
     """
 
     value: Tensor
@@ -113,6 +116,7 @@ class Estimates:
         """log p(x_T) - log p(x_S) = log p(x_T | x_S) for S within T, both from the same samples.
 
         Its error: sqrt(Σ_k (w_Tk / Σ w_T - w_Sk / Σ w_S)²), in which what the two have in common cancels.
+        A difference of two lower bounds is no bound itself.
         """
         joint, marginal = self.log_p(target), self.log_p(given)
         variance = (
@@ -136,15 +140,16 @@ def estimate(
     generator: Generator,
     rows: int = ROWS,
 ) -> Estimates:
-    """Importance sampling for B data points, with K = `samples` from q(. | x_given), `rows` decoded at a time.
+    """Importance sampling for B data points, with K = `samples` from q(. | x_given), at most `rows` decoded at a time.
 
-    Every decoder runs once for all targets. The points are not divided: see `over_split`.
+    Every decoder runs once for all targets. The points are not divided, so B rows are the fewest: see `over_split`.
+    model: in evaluation mode; in training mode batch normalisation would mix data points.
     """
     proposal = {m: x[m] for m in given}
     scored = {m: x[m] for m in sorted({m for target in targets for m in target}, key=model.modalities.index)}
     sums = LogWeightSums(targets)
     with torch.inference_mode():
-        for size in even_parts(samples, ceil(samples * batch_size(x) / rows)):
+        for size in even_parts(samples, ceil(samples / max(1, rows // batch_size(x)))):
             latents, log_q = model.sample_latents(proposal, size, generator)
             base = model.log_prior(latents).double() - log_q
             log_p = model.log_likelihoods(latents, scored)

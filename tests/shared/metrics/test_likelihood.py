@@ -9,6 +9,7 @@ import torch
 from scipy.special import logsumexp
 
 from papers.hmvae.model import UniformDropoutMHVAE
+from papers.mhvae import networks
 from papers.mhvae.model import BernoulliDropoutMHVAE
 from shared.arrays import Split
 from shared.contract import MultimodalVAE
@@ -89,6 +90,17 @@ def test_conditionals_converge_too(name, modalities):
     assert ((found.value - truth).abs() < 5 * found.error).all()
 
 
+@pytest.mark.parametrize("modalities", ["ab", "abc"])
+def test_a_mixture_of_experts_that_lie_apart_converges(modalities):
+    """Samples of one expert alone would be off by the logarithm of the number of experts, or far more."""
+    toy = mmvae(tuple(modalities), seed=1, apart=8.0)
+    found = repeated(toy, modalities, subsets(modalities), samples=30_000, copies=4)
+    for target in subsets(modalities):
+        truth, each = float(toy.p.log_prob(toy.only(*target))), found.log_p(target)
+        assert (each.error < 0.05).all()
+        assert ((each.value - truth).abs() < 5 * each.error).all()
+
+
 @pytest.mark.parametrize("name", ["jmvae", "mvae", "mhvae", "hmvae"])
 @pytest.mark.parametrize("given", ["a", "b", "ab"])
 def test_weights_are_unbiased(name, given):
@@ -151,6 +163,15 @@ def test_the_stated_error_is_the_spread_of_repeated_estimates(name):
     conditional = found.conditional(("a", "b"), ("b",))
     truth = float(toy.p.log_prob(toy.x) - toy.p.log_prob(toy.only("b")))
     assert ((conditional.value - truth) / conditional.error).std().item() == pytest.approx(1, abs=0.2)
+
+
+def test_the_stated_error_understates_where_one_sample_carries_the_sum():
+    """A limit of the delta method, which no reader of the error may forget: it stays below 1 nat."""
+    log_weights = bank(500, 300, scale=30.0)
+    found = estimate(Bank(log_weights), numbered(300), "a", TARGETS[:1], 500, generator()).log_p(("a",))
+    assert found.effective_samples.median() < 2
+    assert found.error.max() < 1
+    assert found.value.std() > 5
 
 
 @pytest.mark.parametrize(("toy", "names"), [(exact_mvae("abc"), "abc"), (exact_mvae("abc"), "b"), (exact_mmvae(), "a")])
@@ -253,6 +274,48 @@ def test_data_points_never_mix():
         assert one.item() == pytest.approx(together[point].item(), rel=1e-12)
 
 
+@pytest.mark.parametrize("name", TOYS)
+@pytest.mark.parametrize("given", ["a", "ab"])
+def test_other_data_points_change_nothing(name, given):
+    """With the same noise, a point's estimates do not depend on what stands beside it in the batch."""
+    toy = TOYS[name](("a", "b"), seed=7)
+    assert_points_are_independent(toy.model, toy.batch(4), given)
+
+
+def test_other_data_points_change_nothing_with_batch_normalisation():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = networks.mhvae(
+            "mnist",
+            latent_dim=4,
+            private_dims={"image": 4, "label": 4},
+            core_hidden=8,
+            dropout={"image": 0.5, "label": 0.5},
+            reconstruction_weights={},
+            private_weights={},
+            core_weight=1.0,
+            warmup_core=0,
+            warmup_private=0,
+        )
+    image = torch.rand(4, 1, 28, 28, generator=generator())
+    assert_points_are_independent(model.eval(), {"image": image, "label": torch.eye(10)[:4]}, ["label"])
+
+
+def assert_points_are_independent(model, x, given):
+    """Points 0 and 2 stay; 1 and 3 are replaced by others."""
+    stay = torch.tensor([0, 2])
+    changed = {m: 30 * values.flip(0) for m, values in x.items()}
+    for m in x:
+        changed[m][stay] = x[m][stay]
+    targets = [tuple(model.modalities[:1]), tuple(model.modalities)]
+    before, after = (estimate(model, batch, given, targets, 20, generator(), rows=32) for batch in (x, changed))
+    for target in targets:
+        for name in ("value", "error", "effective_samples"):
+            found, expected = (getattr(each.log_p(target), name) for each in (after, before))
+            torch.testing.assert_close(found[stay], expected[stay], rtol=1e-6, atol=1e-6)
+        assert ((after.log_p(target).value - before.log_p(target).value)[[1, 3]].abs() > 1e-3).all()
+
+
 @pytest.mark.parametrize("shift", [-1e5, 1e5])
 def test_weights_beyond_the_range_of_exp_are_no_problem(shift):
     log_weights = bank(200, 2, shift=0.0)
@@ -279,6 +342,20 @@ def test_networks_never_see_more_rows_than_asked_for(samples, points):
     over_split(model, Split(numbered(points)), "a", TARGETS, samples, generator())
     assert max(model.rows) <= likelihood.ROWS
     assert sum(model.rows) == samples * points
+
+
+@pytest.mark.parametrize(("samples", "points", "rows"), [(5, 600, 1024), (1000, 63, 64), (7, 1000, 1024), (9, 5, 32)])
+def test_a_batch_that_does_not_divide_the_rows_keeps_within_them(samples, points, rows):
+    model = Bank(torch.zeros(samples, points))
+    estimate(model, numbered(points), "a", TARGETS, samples, generator(), rows)
+    assert max(model.rows) <= rows
+    assert sum(model.rows) == samples * points
+
+
+def test_a_batch_larger_than_the_rows_is_seen_one_sample_at_a_time():
+    model = Bank(torch.zeros(3, 50))
+    estimate(model, numbered(50), "a", TARGETS, 3, generator(), rows=20)
+    assert model.rows == [50, 50, 50]
 
 
 def test_a_part_of_the_split_is_spread_evenly():
