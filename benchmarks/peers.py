@@ -5,7 +5,7 @@ their own and take turns, round by round, so that whatever else the machine does
 over rounds, and the median and the range of the ratios of the rounds.
 
 - steps: forward, backward and optimiser on one batch in memory, two threads each.
-- epochs: the whole training loop of each over 6,400 points, MultiVae's with its trainer and data loader, two threads each.
+- epochs: the whole training loop of each over 6,400 points, MultiVae's with its trainer and data loader, as above.
 - epochs, two jobs: two of our jobs side by side with one thread each, as the workflow trains, against MultiVae's loop.
 - likelihood: log p(x1, x2) of the joint encoder's proposal with K = 1000 samples, two threads each.
 - memory: ours for K = 5000 and for four times the images.
@@ -13,6 +13,7 @@ over rounds, and the median and the range of the ratios of the rounds.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -62,9 +63,9 @@ def work(threads: int) -> None:
     from benchmarks.bench import one_batch
     from shared.devices import prepare_torch
     from shared.metrics.likelihood import over_split
+    from shared.progress import Progress
     from shared.provenance import peak_memory_mb
     from shared.spec import resolve
-    from shared.progress import Progress
     from shared.training import Position, Training
 
     prepare_torch(threads)
@@ -136,7 +137,10 @@ class Side:
     """A worker process, which computes only while it is asked."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        quiet = os.environ | {"TQDM_DISABLE": "1"}
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sys.stderr, text=True, env=quiet
+        )
 
     def ask(self, task: str, seconds: float) -> None:
         self.process.stdin.write(f"{task} {seconds}\n")
