@@ -27,7 +27,7 @@ def publish(paper: str, scale: str) -> list[Path]:
     InputError: there is no output, a table is of another scale, or a run that it is made of is missing.
     """
     content, target = specification.load(paper), specification.PAPERS / paper / "reproduced"
-    finished, experiments = [], set()
+    finished, experiments, shown = [], set(), set()
     for kind, (folder, suffixes) in SUFFIXES.items():
         for name, entry in content.get(kind, {}).items():
             sources = [folder / f"{name}{suffix}" for suffix in suffixes]
@@ -35,16 +35,25 @@ def publish(paper: str, scale: str) -> list[Path]:
                 continue
             check = _check_table if kind == "tables" else _check_figure
             check(sources, scale)
-            experiments.update(entry["runs"])
+            (experiments if kind == "tables" else shown).update(entry["runs"])
             finished += sources
     if not finished:
         raise InputError(f"{paper}: no finished table or figure; run `snakemake {paper} --config scale={scale}` first")
     # everything is checked by now, so that nothing is published by halves
-    runs = {name: _runs(RUNS / scale / paper / name) for name in sorted(experiments)}
+    runs = {name: _runs(RUNS / scale / paper / name) for name in sorted(experiments | shown)}
+    # a figure may have panels that were not run; the numbers of a table need the runs they came from
+    for name in sorted(experiments if any(runs.values()) else experiments | shown):
+        if not runs[name]:
+            raise InputError(
+                f"{RUNS / scale / paper / name}: no finished runs; their train.json files are part of what is published"
+            )
     for source in finished:
         with atomic_path(target / source.name) as temporary:
             shutil.copyfile(source, temporary)
-    write_json(target / "provenance.json", {"paper": paper, "scale": scale, "experiments": runs})
+    write_json(
+        target / "provenance.json",
+        {"paper": paper, "scale": scale, "experiments": {k: v for k, v in runs.items() if v}},
+    )
     return [*(target / source.name for source in finished), target / "provenance.json"]
 
 
@@ -85,8 +94,6 @@ def _runs(folder: Path) -> dict[str, Any]:
             record |= {key: evaluated[key] for key in ("fingerprint", "protocol", "metrics")}
             record["evaluation"] = evaluated["provenance"]
         records[f"{file.parts[-3]}/{file.parts[-2]}"] = record
-    if not records:
-        raise InputError(f"{folder}: no finished runs; their train.json files are part of what is published")
     return records
 
 
