@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from shared.arrays import Split, describe_data
 from shared.contract import MultimodalVAE
 from shared.errors import InputError
-from shared.metrics.likelihood import Summary, over_split
+from shared.metrics.likelihood import Estimate, over_split
 from shared.protocol import Evaluation, to_uint8
 
 PROTOCOL = "test split, {points} data points; {samples} importance samples"
@@ -63,8 +63,9 @@ def likelihoods(
     return rows
 
 
-def row(key: str, variant: str, name: str, summary: Summary) -> dict[str, Any]:
+def row(key: str, variant: str, name: str, estimate: Estimate) -> dict[str, Any]:
     """A line of metrics.json."""
+    summary = estimate.summary()
     return {
         "key": key,
         "variant": variant,

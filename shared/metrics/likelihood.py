@@ -53,6 +53,20 @@ class LogWeightSums:
         for a, b in combinations_with_replacement(self.targets, 2):
             self.second[a, b] = _add(self.second.get((a, b)), (wide[a] + wide[b]).logsumexp(0))
 
+    def empty_like(self, points: int) -> "LogWeightSums":
+        """Room for so many data points."""
+        room = LogWeightSums(self.targets)
+        room.samples = self.samples
+        room.first = {key: value.new_empty(points) for key, value in self.first.items()}
+        room.second = {key: value.new_empty(points) for key, value in self.second.items()}
+        return room
+
+    def place(self, part: "LogWeightSums", start: int) -> None:
+        """Write the sums of a chunk of data points, which begins at `start`."""
+        for whole, chunk in ((self.first, part.first), (self.second, part.second)):
+            for key, value in chunk.items():
+                whole[key][start : start + len(value)] = value
+
 
 def _add(total: Tensor | None, more: Tensor) -> Tensor:
     return more if total is None else torch.logaddexp(total, more)
@@ -163,23 +177,6 @@ def even_parts(total: int, parts: int) -> list[int]:
     return [total // parts + (i < total % parts) for i in range(parts)]
 
 
-@dataclass(frozen=True)
-class OverPoints:
-    """The estimates of several chunks of data points as one."""
-
-    chunks: tuple[Estimates, ...]
-
-    def log_p(self, target: Target) -> Summary:
-        return _joined([each.log_p(target) for each in self.chunks]).summary()
-
-    def conditional(self, target: Target, given: Target) -> Summary:
-        return _joined([each.conditional(target, given) for each in self.chunks]).summary()
-
-
-def _joined(parts: Sequence[Estimate]) -> Estimate:
-    return Estimate(*(torch.cat([getattr(part, name) for part in parts]) for name in Estimate.__dataclass_fields__))
-
-
 def over_split(
     model: MultimodalVAE,
     split: Split,
@@ -189,11 +186,16 @@ def over_split(
     generator: Generator,
     points: int | None = None,
     rows: int = ROWS,
-) -> OverPoints:
+) -> Estimates:
     """`estimate` over a whole split, or over so many of its points, evenly spread; one chunk of points at a time."""
     count = len(split) if points is None else points
     chosen = spread(count, len(split)).to(next(iter(split.tensors.values())).device)
-    parts = chosen.split(max(1, rows // samples))
-    return OverPoints(
-        tuple(estimate(model, split.batch(index), given, targets, samples, generator, rows) for index in parts)
-    )
+    sums, done = None, 0
+    for index in chosen.split(max(1, rows // samples)):
+        part = estimate(model, split.batch(index), given, targets, samples, generator, rows).sums
+        # results of all points are claimed at once: small tensors kept from each chunk would lie scattered between the
+        # large ones that come and go, and the heap would grow with every chunk
+        sums = sums or part.empty_like(count)
+        sums.place(part, done)
+        done += len(index)
+    return Estimates(sums)

@@ -255,7 +255,7 @@ def test_chunks_of_samples_change_nothing(rows):
 def test_chunks_of_points_change_nothing_and_no_point_is_left_out(rows):
     log_weights = bank(10, 33)
     split = Split(numbered(33))
-    found = over_split(Bank(log_weights), split, "a", TARGETS, 10, generator(), rows=rows).log_p(("a",))
+    found = over_split(Bank(log_weights), split, "a", TARGETS, 10, generator(), rows=rows).log_p(("a",)).summary()
     values = logsumexp(log_weights.numpy(), axis=0) - np.log(10)
     assert found.points == 33
     assert found.mean == pytest.approx(values.mean(), rel=1e-12)
@@ -360,7 +360,8 @@ def test_a_batch_larger_than_the_rows_is_seen_one_sample_at_a_time():
 
 def test_a_part_of_the_split_is_spread_evenly():
     log_weights = bank(4, 100)
-    found = over_split(Bank(log_weights), Split(numbered(100)), "a", TARGETS, 4, generator(), points=10).log_p(("a",))
+    found = over_split(Bank(log_weights), Split(numbered(100)), "a", TARGETS, 4, generator(), points=10)
+    found = found.log_p(("a",)).summary()
     values = logsumexp(log_weights[:, 5::10].numpy(), axis=0) - np.log(4)
     assert (found.points, found.mean) == (10, pytest.approx(values.mean()))
 
