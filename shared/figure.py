@@ -6,13 +6,14 @@ python -m shared.figure --paper hmvae --figure fig7_oxford_flower_samples --scal
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from zipfile import BadZipFile
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from shared import spec as specification
 from shared.errors import InputError, run_cli
 from shared.files import atomic_path
 from shared.report.paper import figure_of
@@ -32,16 +33,29 @@ def margin_note(scale: str, samples: Mapping[str, Mapping[str, np.ndarray]]) -> 
     return " · ".join(filter(None, [f"scale: {scale}", data])) + warning
 
 
-def load_samples(arguments: list[str]) -> dict[str, dict[str, np.ndarray]]:
-    """Arrays by run, from `experiment/model=FILE`. InputError: another form, a run twice, or no .npz archive."""
+def runs_of(paper: str, figure: str) -> list[str]:
+    """The runs that a figure shows, as experiment/model. InputError: experiments.yaml does not have the figure."""
+    figures = specification.load(paper).get("figures", {})
+    if figure not in figures:
+        raise InputError(f"{specification.PAPERS / paper}/experiments.yaml: figures: no entry {figure}; add its runs")
+    return [f"{experiment}/{model}" for experiment, models in figures[figure]["runs"].items() for model in models]
+
+
+def load_samples(arguments: list[str], known: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
+    """Arrays by run, from `experiment/model=FILE`.
+
+    InputError: another form, a run twice or not among the known ones, or no .npz archive.
+    """
     samples: dict[str, dict[str, np.ndarray]] = {}
     for argument in arguments:
-        model, separator, file = argument.partition("=")
-        if not separator or model in samples:
+        run, separator, file = argument.partition("=")
+        if not separator or run in samples:
             raise InputError(f"--samples {argument}: give each run once, as experiment/model=FILE")
+        if run not in known:  # it would be drawn as not run
+            raise InputError(f"--samples {argument}: the figure shows no run {run}; it shows {', '.join(known)}")
         try:
             with np.load(file, allow_pickle=False) as archive:
-                samples[model] = dict(archive)
+                samples[run] = dict(archive)
         except FileNotFoundError:
             raise InputError(f"{file}: no such file; run python -m shared.evaluate first") from None
         except (ValueError, BadZipFile, EOFError) as error:
@@ -61,13 +75,13 @@ def main() -> None:
     parser.add_argument("--paper", required=True)
     parser.add_argument("--figure", required=True)
     parser.add_argument("--scale", required=True)
-    parser.add_argument("--samples", nargs="*", default=[], metavar="MODEL=FILE")
+    parser.add_argument("--samples", nargs="*", default=[], metavar="EXPERIMENT/MODEL=FILE")
     parser.add_argument("--out-prefix", required=True, help="writes <prefix>.pdf and <prefix>.png")
     args = parser.parse_args()
 
     draw = figure_of(args.paper, args.figure)
     with mpl.rc_context(_STYLE):
-        samples = load_samples(args.samples)
+        samples = load_samples(args.samples, runs_of(args.paper, args.figure))
         save(draw(samples, margin_note(args.scale, samples)), args.out_prefix, args.scale)
 
 

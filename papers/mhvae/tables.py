@@ -42,7 +42,7 @@ def _table(
         caption=words(caption),
         panels=(panel,),
         # Sections 3.1.1 to 3.1.3: the whole evaluation part of the data, after full training.
-        protocol=("all data points", f"; {samples} importance samples", f"trained for {epochs} epochs"),
+        protocol=("all data points", f"{samples} importance samples", f"trained for {epochs} epochs"),
         data=(data,),
     )
 

@@ -1,5 +1,6 @@
 """From the metrics of runs to a table's tidy CSV: one row per cell, reported, reproduced, and a verdict."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -197,9 +198,14 @@ def _papers_setting(table: Table, run: Run) -> bool:
         return True
     return (
         not run.data.startswith(STAND_IN)
-        and all(phrase in run.protocol for phrase in table.protocol)
-        and all(phrase in run.data for phrase in table.data)
+        and all(mentions(run.protocol, phrase) for phrase in table.protocol)
+        and all(mentions(run.data, phrase) for phrase in table.data)
     )
+
+
+def mentions(text: str, phrase: str) -> bool:
+    """Whether a phrase stands in a text as whole words: `MNIST, grey values` is not in `FashionMNIST, grey values`."""
+    return re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text) is not None
 
 
 def _judge(
@@ -207,7 +213,7 @@ def _judge(
 ) -> str:
     diverged = [run.diverged for run in mine if run.diverged]
     if diverged:
-        # The seeds that are left were selected by their own success: their mean is shown, but not judged.
+        # The seeds that are left were selected by their own success: their mean is kept, but neither shown nor judged.
         share = f"{len(diverged)} of {len(mine)} seeds: " if len(mine) > 1 else ""
         return f"{DIVERGED} ({share}{'; '.join(diverged)})"
     if not values:

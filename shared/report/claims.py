@@ -15,7 +15,7 @@ by side, the two words change places:
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ from shared.report.reported import Reported
 
 HOLDS, FAILS, TIED = "holds", "does not hold", "tied"
 WITHIN_NOISE = " (within noise)"
-NOT_REPORTED = "not reported"
 PAIRED_FORMS = ("greater", "less", "highest_in_column", "lowest_in_column", "monotone")
 FORMS = (*PAIRED_FORMS, "correlates", "on_par", "only_never_worst")
 
@@ -66,6 +65,12 @@ class Check:
     share: float = 0.0
     compare: str = "rows"
 
+    @property
+    def cells(self) -> set[tuple[str, str]]:
+        """The cells that it needs, as (row, column) of the table."""
+        cells = set(product(self.rows, self.columns))
+        return cells if self.compare == "rows" else {(column, row) for row, column in cells}
+
     def of(self, values: Values) -> "Values":
         """The cells by what is compared and where."""
         return values if self.compare == "rows" else {(column, row): value for (row, column), value in values.items()}
@@ -82,10 +87,16 @@ class Claim:
     checks: tuple[Check, ...]
     reading: str = ""
 
+    @property
+    def cells(self) -> set[tuple[str, str]]:
+        """The cells that decide it, as (row, column) of the table."""
+        return set().union(*(check.cells for check in self.checks))
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """outcome: holds or does not hold, perhaps within noise; tied (equal where the claim says more); not run.
+    """outcome: holds or does not hold, perhaps within noise; tied (equal where the claim says more); or why there
+    is nothing to check: not run, diverged, not reported.
 
     detail: the numbers that decide: of several pairs one that fails, or else the closest.
     """
@@ -105,9 +116,8 @@ def evaluate(claim: Claim, values: Values, missing: str = NOT_RUN) -> Outcome:
     (single runs, printed numbers without spread) nothing is said of it. Where a cell has no number the outcome is
     `missing`.
     """
-    for check in claim.checks:
-        if not {(row, column) for row in check.rows for column in check.columns} <= set(check.of(values)):
-            return Outcome(missing)
+    if not claim.cells <= set(values):
+        return Outcome(missing)
     judged = [outcome for check in claim.checks for outcome in _judge(check, check.of(values))]
     failing = [o for o in judged if o.outcome.startswith(FAILS)]
     if failing:

@@ -2,7 +2,8 @@
 
 `agrees`: our mean lies in the 95 % prediction interval of the reported one and within the practical margin.
 `differs`: outside both. `inconclusive`: everything else. Without a reported spread only the margin can speak,
-and the verdict says so. Not rejecting is not agreeing: an interval from three runs is too wide for that.
+and the verdict says so. `not reported`: the paper has no number in this place. Not rejecting is not agreeing: an
+interval from three runs is too wide for that.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from shared.errors import InputError
 from shared.report.reported import Reported
 
 AGREES, DIFFERS, INCONCLUSIVE = "agrees", "differs", "inconclusive"
-NOT_COMPARABLE, NOT_RUN, DIVERGED = "not comparable", "not run", "diverged"
+NOT_COMPARABLE, NOT_REPORTED, NOT_RUN, DIVERGED = "not comparable", "not reported", "not run", "diverged"
 MARGIN_ONLY = " (margin only)"
 LEVEL = 0.95
 
@@ -57,7 +58,7 @@ def verdict(reported: Reported, values: Sequence[float], margin: Margin) -> Verd
     if len(values) == 0:
         return Verdict(NOT_RUN, detail="no run of this cell")
     if reported.mean is None:
-        return Verdict(NOT_COMPARABLE, detail="the paper gives no number")
+        return Verdict(NOT_REPORTED, detail="the paper gives no number")
     difference = fmean(values) - reported.mean
     gap = abs(difference) - reported.half_unit
     width = margin.width(reported.mean)

@@ -104,8 +104,8 @@ class Panel:
 class Table:
     """A table of a paper.
 
-    protocol and data: phrases that a run's one-line descriptions of its protocol and of its data must contain
-    for its numbers to be comparable with the paper's.
+    protocol and data: phrases that a run's one-line descriptions of its protocol and of its data must contain,
+    as whole words, for its numbers to be comparable with the paper's.
     """
 
     name: str

@@ -7,7 +7,7 @@ from math import floor, log10
 import pandas as pd
 
 from shared.report.aggregate import MIXED, NO_DATA, STAND_IN
-from shared.report.claims import NOT_REPORTED, Claim, Outcome, Value, Values, evaluate, value_of
+from shared.report.claims import Claim, Outcome, Value, Values, evaluate, value_of
 from shared.report.compare import (
     AGREES,
     DIFFERS,
@@ -16,9 +16,10 @@ from shared.report.compare import (
     LEVEL,
     MARGIN_ONLY,
     NOT_COMPARABLE,
+    NOT_REPORTED,
     NOT_RUN,
 )
-from shared.report.layout import Column, Panel, Row, Table, Text
+from shared.report.layout import Column, Panel, Row, Table, Text, cell_of
 from shared.report.reported import Cells
 
 MAX_DECIMALS = 6  # what the tidy table holds
@@ -106,6 +107,7 @@ def make_view(table: Table, frame: pd.DataFrame, reported: Cells, claims: Sequen
     cells = {(line["row"], line["column"]): line for line in frame.to_dict("records")}
     printed = {key: value_of(cell) for key, cell in reported.items() if cell.mean is not None}
     ours = _values(cells, reported)
+    lost = {key for key, line in cells.items() if line["verdict"].startswith(DIVERGED)}
     scale = frame["scale"].iloc[0]
     return View(
         table=table,
@@ -113,7 +115,12 @@ def make_view(table: Table, frame: pd.DataFrame, reported: Cells, claims: Sequen
         stand_in=bool(frame["data"].str.contains(STAND_IN, regex=False).any()),
         panels=tuple(_panel(panel, cells, reported) for panel in table.panels),
         claims=tuple(
-            ClaimLine(claim, evaluate(claim, printed, NOT_REPORTED), evaluate(claim, ours)) for claim in claims
+            ClaimLine(
+                claim,
+                evaluate(claim, printed, NOT_REPORTED),
+                evaluate(claim, ours, DIVERGED if claim.cells & lost else NOT_RUN),
+            )
+            for claim in claims
         ),
         notes=tuple(_notes(table, frame, reported)),
         commands=_commands(table, scale),
@@ -169,6 +176,8 @@ def _stub(panel: Panel, row: Row, reported: Cells) -> str:
 
 
 def _reproduced(line: dict[str, str], decimals: int) -> Number | str:
+    if line["verdict"].startswith(DIVERGED):
+        return DIVERGED  # a note says where; the seeds that are left were selected by their own success
     if not line["reproduced_mean"]:
         return line["verdict"]
     mean, spread = float(line["reproduced_mean"]), line["reproduced_sd"]
@@ -195,6 +204,7 @@ def _notes(table: Table, frame: pd.DataFrame, reported: Cells) -> list[tuple[str
         ("Protocol", "; ".join(_distinct(protocols))),
         ("Metrics", _substitutes(frame, reported)),
         ("Numbers", _spread_note(table, frame)),
+        ("Diverged", _diverged_note(table, frame)),
         ("Verdicts", _count_note(frame)),
     ]
     if mixed.any():
@@ -226,14 +236,26 @@ def _spread_note(table: Table, frame: pd.DataFrame) -> str:
     }
     spreads = frame[["reported_spread_kind", "reported_n"]].drop_duplicates().itertuples(index=False)
     theirs = ", ".join(kinds[kind].format(n=n) for kind, n in spreads)
-    seeds = sorted({int(n) for n in frame["reproduced_n"] if n})
+    diverged = frame["verdict"].str.startswith(DIVERGED)
+    seeds = sorted({int(n) for n in frame.loc[~diverged, "reproduced_n"] if n})
     if not seeds:
-        return f"reported: {theirs}; reproduced: {NOT_RUN}"
+        return f"reported: {theirs}; reproduced: {DIVERGED if diverged.any() else NOT_RUN}"
     if table.only_counts:
         return f"reported: {theirs}; reproduced: counted"
     ours = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     spread = "standard deviation over " if seeds[-1] > 1 else ""
     return f"reported: {theirs}; reproduced: {spread}{ours} run{'' if seeds == [1] else 's'} per model"
+
+
+def _diverged_note(table: Table, frame: pd.DataFrame) -> str:
+    """Which runs diverged, each once, and where."""
+    verdicts = {(row, column): verdict for row, column, verdict in frame[["row", "column", "verdict"]].to_numpy()}
+    runs = {}
+    for row, column in table.cells():
+        verdict = verdicts.get((row.reported, column.reported), "")
+        if verdict.startswith(DIVERGED):
+            runs[cell_of(row, column).run] = verdict.removeprefix(DIVERGED).strip()
+    return "; ".join(f"{run} {where}" for run, where in runs.items())
 
 
 def _count_note(frame: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ import pytest
 from papers.mhvae.evaluation import PROTOCOL
 from papers.mhvae.tables import TABLES
 from shared import spec
+from shared.report.aggregate import mentions
 from shared.report.claims import HOLDS, evaluate, load_claims
 from shared.report.compare import load_margins, margin_for
 from shared.report.layout import cell_of
@@ -54,7 +55,7 @@ def test_the_papers_protocol_is_that_of_scale_paper_and_of_no_other(name, experi
         points = "all" if run["evaluation"]["points"] == "all" else "100"
         protocol = PROTOCOL.format(points=points, samples=run["evaluation"]["importance_samples"])
         protocol += f"; trained for {run['training']['epochs']} epochs"
-        fits = all(phrase in protocol for phrase in TABLES[name].protocol)
+        fits = all(mentions(protocol, phrase) for phrase in TABLES[name].protocol)
         assert fits == (scale == "paper"), protocol
 
 
@@ -65,6 +66,7 @@ def test_what_the_papers_own_numbers_say_of_its_claims():
         values = {key: value_of(cell) for key, cell in reported.items() if cell.mean is not None}
         outcomes |= {claim.id: evaluate(claim, values).outcome for claim in load_claims(HERE / "claims.yaml", name)}
     assert outcomes.pop("mnist_mhvae_above_mvae") == "not run"
+    assert outcomes.pop("celeba_mhvae_above_others") == "does not hold"  # Table 3 contradicts the opening of section 3
     assert set(outcomes.values()) == {HOLDS}
 
 

@@ -60,6 +60,8 @@ def test_reading_returns_what_was_written(tmp_path):
         {"stand_in": True},
         {"protocol": "test split; 5 neighbours"},
         {"data": "Other Flowers"},
+        {"data": "UnReal Flowers, 10 classes"},
+        {"protocol": "test split; 13 neighbours"},
     ],
 )
 def test_another_setting_is_not_comparable(tmp_path, changes):

@@ -75,6 +75,15 @@ def test_figure_is_the_same_bytes_twice(tmp_path):
              "--samples", "mvae", "--out-prefix", "x"),
             "model=FILE",
         ),
+        (
+            ("shared.figure", "--paper", "hmvae", "--figure", "fig7_oxford_flower_samples", "--scale", "demo",
+             "--samples", "oxford_flower/none=samples.npz", "--out-prefix", "x"),
+            "the figure shows no run oxford_flower/none; it shows oxford_flower/",
+        ),
+        (
+            ("shared.figure", "--paper", "hmvae", "--figure", "fig0", "--scale", "demo", "--out-prefix", "x"),
+            "it has fig",
+        ),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_one_line(arguments, message):

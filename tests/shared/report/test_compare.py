@@ -81,7 +81,7 @@ def test_the_larger_margin_counts():
 
 def test_nothing_run_and_nothing_reported():
     assert verdict(reported(), [], Margin(1)).verdict == "not run"
-    assert verdict(Reported(None), [1.0], Margin(1)).verdict == "not comparable"
+    assert verdict(Reported(None), [1.0], Margin(1)).verdict == "not reported"
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [(3, 3), (5, 1)])

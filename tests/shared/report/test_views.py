@@ -23,6 +23,7 @@ CASES = {
     "not run": [],
     "partly run": [metrics()],
     "diverged": [metrics(**LOST), metrics("c")],
+    "one seed diverged": [metrics(seed=0), metrics(seed=1, **LOST), metrics("c")],
     "mixed": [metrics(seed=0), metrics(seed=1, fingerprint="f1", fid=107.0)],
     "stand-in": [metrics(stand_in=True), metrics("c", stand_in=True)],
 }
@@ -99,7 +100,17 @@ def test_nothing_agrees_on_stand_ins(tmp_path):
 
 def test_cells_without_numbers_say_why(tmp_path):
     assert to_markdown(view(tmp_path, "not run")).count("not run") >= 3
-    assert "diverged" in to_markdown(view(tmp_path, "diverged"))
+
+
+@pytest.mark.parametrize(
+    ("case", "where"),
+    [("diverged", "flowers/a (epoch 3, step 10)"), ("one seed diverged", "flowers/a (1 of 2 seeds: epoch 3, step 10)")],
+)
+def test_a_model_that_diverged_shows_no_number_and_says_where(tmp_path, case, where):
+    shown = view(tmp_path, case)
+    assert set(shown.panels[0].lines[0].reproduced) == {"diverged"}
+    assert dict(shown.notes)["Diverged"] == where
+    assert shown.claims[0].reproduced.outcome == "diverged"
 
 
 def test_mixed_fingerprints_are_printed(tmp_path):
@@ -121,7 +132,7 @@ def test_claims_are_checked_on_both_sets_of_numbers(tmp_path):
     claim = view(tmp_path, "run").claims[0]
     assert str(claim.reported) == "holds (100.0 < 120.0)"
     assert str(claim.reproduced) == "holds (101.0 < 150.0)"
-    assert view(tmp_path, "diverged").claims[0].reproduced.outcome == "not run"
+    assert view(tmp_path, "partly run").claims[0].reproduced.outcome == "not run"
 
 
 def test_markdown_tables_are_rectangular(tmp_path, case):
