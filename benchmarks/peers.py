@@ -6,8 +6,9 @@ over rounds, and the median and the range of the ratios of the rounds.
 
 - steps: forward, backward and optimiser on one batch in memory, two threads each.
 - epochs: the whole training loop of each over 6,400 points, MultiVae's with its trainer and data loader, as above.
-- epochs, two jobs: two of our jobs side by side with one thread each, as the workflow trains, against MultiVae's loop.
 - likelihood: log p(x1, x2) of the joint encoder's proposal with K = 1000 samples, two threads each.
+- epochs and likelihood, two jobs: two of our jobs side by side with one thread each, as the workflow runs them, against
+  MultiVae as above.
 - memory: ours for K = 5000 and for four times the images.
 """
 
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -29,7 +31,7 @@ from shared.threads import limit_threads
 if TYPE_CHECKING:
     from shared.arrays import Split
 
-CASES = ("steps", "epochs", "epochs, two jobs", "likelihood")
+TOGETHER, APART = ("steps", "epochs", "likelihood"), ("epochs", "likelihood")
 PEER_PYTHON = Path(".venv-peers/bin/python")
 K, THREADS, POINTS = 1000, 2, 6400
 
@@ -58,9 +60,9 @@ def work(threads: int) -> None:
     """Answer one JSON line for each task read."""
     limit_threads(threads)
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
-    from benchmarks.bench import one_batch
+    from benchmarks.bench import matrix_product, one_batch
+    from benchmarks.flops import count_flops
     from shared.devices import prepare_torch
     from shared.metrics.likelihood import over_split
     from shared.progress import Progress
@@ -74,7 +76,7 @@ def work(threads: int) -> None:
     run = Training(spec, one_batch(spec, device), "stand-in", device)
     run.position.epoch = spec["training"]["epochs"] - 1
     batch, noise = run.data.batch(torch.arange(len(run.data))), torch.Generator().manual_seed(0)
-    matrix = torch.randn(2048, 2048)
+    product = matrix_product(device)
     looped = Training(with_epochs(spec, 1), repeated(run.data, POINTS), "stand-in", device)
 
     def step() -> int:
@@ -95,7 +97,7 @@ def work(threads: int) -> None:
         return points
 
     def multiply() -> int:
-        torch.mm(matrix, matrix)
+        product()
         return 1
 
     tasks = {
@@ -108,14 +110,14 @@ def work(threads: int) -> None:
     }
     for line in sys.stdin:
         task, seconds = line.split()
-        with FlopCounterMode(display=False) as counter:
-            points = tasks[task]()
+        action, points = tasks[task], tasks[task]()
+        flops = count_flops(action)
         started, done = time.perf_counter(), 0
         while time.perf_counter() - started < float(seconds):
-            done += tasks[task]()
+            done += action()
         answer = {
             "per_second": done / (time.perf_counter() - started),
-            "mflop": counter.get_total_flops() / points / 1e6,
+            "mflop": flops / points / 1e6,
             "peak_mb": peak_memory_mb(),
         }
         print(json.dumps(answer), flush=True)
@@ -167,16 +169,17 @@ def compare(arguments: argparse.Namespace) -> None:
     ours = [Side([sys.executable, "-m", "benchmarks.peers", "--worker", str(n)]) for n in (THREADS, 1, 1)]
     theirs = Side([str(arguments.peer_python), "benchmarks/peer_multivae.py", str(THREADS)])
     together, *alone = ours
-    seconds, rounds = arguments.seconds, {case: [] for case in (*CASES, "peak")}
+    seconds, rounds = arguments.seconds, defaultdict(list)
     try:
         for _ in range(arguments.rounds):
-            for task in ("steps", "epochs", "likelihood"):
+            for task in TOGETHER:
                 rounds[task].append((together.measure(task, seconds), theirs.measure(task, seconds)))
-            for side in alone:
-                side.ask("epochs", seconds)
-            jobs = [side.answer() for side in alone]
-            both = jobs[0] | {"per_second": sum(job["per_second"] for job in jobs)}
-            rounds["epochs, two jobs"].append((both, rounds["epochs"][-1][1]))
+            for task in APART:
+                for side in alone:
+                    side.ask(task, seconds)
+                jobs = [side.answer() for side in alone]
+                both = jobs[0] | {"per_second": sum(job["per_second"] for job in jobs)}
+                rounds[f"{task}, two jobs"].append((both, rounds[task][-1][1]))
             peak = together.measure("peak", 1.0)["per_second"] * 2 * 2048**3 / 1e6
             rounds["peak"].append(peak)
         peak = median(rounds.pop("peak"))

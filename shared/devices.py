@@ -49,6 +49,7 @@ def prepare_torch(threads: int) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a fill per new tensor: hundreds in a small step
 
 
 def _keep_freed_memory() -> None:

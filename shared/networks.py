@@ -4,6 +4,8 @@ from itertools import pairwise
 
 from torch import nn
 
+from shared.linear import Linear
+
 
 def dense(
     *sizes: int, activation: type[nn.Module] = nn.LeakyReLU, last: bool = False, normalise: bool = False
@@ -14,7 +16,7 @@ def dense(
     """
     layers: list[nn.Module] = []
     for i, (inputs, outputs) in enumerate(pairwise(sizes)):
-        layers.append(nn.Linear(inputs, outputs))
+        layers.append(Linear(inputs, outputs))
         if last or i < len(sizes) - 2:
             if normalise:
                 layers.append(nn.BatchNorm1d(outputs))
@@ -48,7 +50,7 @@ def dcgan_convolutions(norm_second: bool) -> list[nn.Module]:
 def dcgan_decoder(latent_dim: int, activation_after_dense: bool) -> nn.Sequential:
     """(N, D) -> logits (N, 3, 64, 64)."""
     return nn.Sequential(
-        nn.Linear(latent_dim, DCGAN_FEATURES),
+        Linear(latent_dim, DCGAN_FEATURES),
         *([nn.SiLU()] if activation_after_dense else []),
         nn.Unflatten(1, (256, 5, 5)),
         nn.ConvTranspose2d(256, 128, 4, 1, 0),  # 8x8

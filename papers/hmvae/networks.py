@@ -14,6 +14,7 @@ from papers.hmvae.model import HMVAE, MDVAE, ModalityHierarchy, UniformDropoutMH
 from papers.mmvae.model import MMVAE
 from shared.baselines.mvae import MVAE
 from shared.distributions import Bernoulli, LearnedNormal, Likelihood
+from shared.linear import Linear
 from shared.networks import dcgan_convolutions, dcgan_decoder, dense
 
 CAPTION_DIM = 1024
@@ -40,17 +41,17 @@ def flat_image_encoder(latent_dim: int) -> nn.Sequential:
         nn.Conv2d(128, 256, 4, 2, 1),  # 4x4
         nn.SiLU(),
         nn.Flatten(),
-        nn.Linear(4096, 512),
+        Linear(4096, 512),
         nn.SiLU(),
-        nn.Linear(512, 2 * latent_dim),
+        Linear(512, 2 * latent_dim),
     )
 
 
 def flat_image_decoder(latent_dim: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(latent_dim, 512),
+        Linear(latent_dim, 512),
         nn.SiLU(),
-        nn.Linear(512, 4096),
+        Linear(512, 4096),
         nn.SiLU(),
         nn.Unflatten(1, (256, 4, 4)),
         nn.ConvTranspose2d(256, 128, 4, 2, 1),  # 8x8
@@ -106,9 +107,9 @@ def mdvae(latent_dim: int, private_dims: dict[str, int], warmup_epochs: int) -> 
     encoders = {
         "image": nn.Sequential(
             *dcgan_convolutions(norm_second=True),
-            nn.Linear(256 * 5 * 5, 512),
+            Linear(256 * 5 * 5, 512),
             nn.LeakyReLU(),
-            nn.Linear(512, 2 * code["image"]),
+            Linear(512, 2 * code["image"]),
         ),
         "caption": dense(CAPTION_DIM, 1024, 768, 768, 768, 2 * code["caption"]),
     }
@@ -124,11 +125,11 @@ def mhvae(latent_dim: int, private_dims: dict[str, int], warmup_core: int, warmu
     hidden = 512
     return UniformDropoutMHVAE(
         lower_encoders={
-            "image": nn.Sequential(*dcgan_convolutions(norm_second=False), nn.Linear(256 * 5 * 5, hidden), nn.SiLU()),
+            "image": nn.Sequential(*dcgan_convolutions(norm_second=False), Linear(256 * 5 * 5, hidden), nn.SiLU()),
             "caption": dense(CAPTION_DIM, 1024, 768, 768, hidden, last=True),
         },
         hidden_dims=dict.fromkeys(private_dims, hidden),
-        private_heads={m: nn.Linear(hidden, 2 * size) for m, size in private_dims.items()},
+        private_heads={m: Linear(hidden, 2 * size) for m, size in private_dims.items()},
         upper_encoder=dense(2 * hidden, 768, 768, 768, 2 * latent_dim),
         upper_decoders={m: dense(latent_dim, 500, 500, 500, 2 * size) for m, size in private_dims.items()},
         lower_decoders={
@@ -154,9 +155,9 @@ def caption_hierarchy(latent_dim: int, caption_dim: int) -> ModalityHierarchy:
         bottom_up=[dense(CAPTION_DIM, 1024, 768, 768, last=True)],
         expert=dense(768, 768, 2 * latent_dim),
         top_down=[dense(latent_dim, 768, last=True)],
-        priors=[nn.Linear(768, 2 * caption_dim)],
+        priors=[Linear(768, 2 * caption_dim)],
         merges=[dense(2 * 768, 768, last=True)],
-        posteriors=[nn.Linear(768, 2 * caption_dim)],
+        posteriors=[Linear(768, 2 * caption_dim)],
         decoder=dense(caption_dim, 768, 768, 1024, 1024, 2 * CAPTION_DIM),
     )
 

@@ -17,6 +17,7 @@ from papers.mhvae.model import BernoulliDropoutMHVAE
 from shared.baselines.jmvae import JMVAE
 from shared.baselines.mvae import MVAE
 from shared.distributions import Bernoulli, Likelihood, OneHotCategorical
+from shared.linear import Linear
 from shared.networks import DCGAN_FEATURES, dcgan_convolutions, dcgan_decoder, dense
 
 
@@ -95,9 +96,7 @@ MODALITIES: dict[str, dict[str, Modality]] = {
 
 
 def _encoders(modalities: dict[str, Modality], latent_dim: int) -> dict[str, nn.Module]:
-    return {
-        m: nn.Sequential(each.encoder(), nn.Linear(each.hidden_dim, 2 * latent_dim)) for m, each in modalities.items()
-    }
+    return {m: nn.Sequential(each.encoder(), Linear(each.hidden_dim, 2 * latent_dim)) for m, each in modalities.items()}
 
 
 def _decoders(modalities: dict[str, Modality], latent_dims: dict[str, int]) -> dict[str, nn.Module]:
@@ -127,7 +126,7 @@ def mhvae(
     return BernoulliDropoutMHVAE(
         lower_encoders={m: each.encoder() for m, each in modalities.items()},
         hidden_dims=hidden_dims,
-        private_heads={m: nn.Linear(hidden_dims[m], 2 * size) for m, size in private_dims.items()},
+        private_heads={m: Linear(hidden_dims[m], 2 * size) for m, size in private_dims.items()},
         upper_encoder=dense(sum(hidden_dims.values()), *core, 2 * latent_dim, normalise=True),
         upper_decoders={m: dense(latent_dim, *core, 2 * size, normalise=True) for m, size in private_dims.items()},
         lower_decoders=_decoders(modalities, private_dims),

@@ -5,6 +5,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from shared.contract import Batch, Loss, Trainable
+from shared.linear import Linear
 
 _MAX_SHIFT = 4  # pixels in each direction, of 64
 
@@ -28,8 +29,8 @@ class ImageClassifier(Trainable):
                 _convolution(2 * channels, 2 * channels, stride=1),
             ]
         self.convolutions = nn.Sequential(*stages)
-        self.to_features = nn.Linear(8 * width, feature_dim)
-        self.to_logits = nn.Linear(feature_dim, classes)
+        self.to_features = Linear(8 * width, feature_dim)
+        self.to_logits = Linear(feature_dim, classes)
 
     def features(self, images: Tensor) -> Tensor:
         """(B, D) features of images (B, 3, 64, 64) in [0, 1]."""

@@ -10,6 +10,7 @@ from torch import nn
 
 from papers.hmvae.networks import Bottleneck, dense
 from shared.devices import build
+from shared.linear import Linear
 from shared.spec import resolve
 from tests.linear_gaussian import generator
 
@@ -171,8 +172,8 @@ def test_bottleneck_adds_its_input_where_widths_agree():
 
 def test_dense_by_hand():
     layers = dense(2, 3, 4)
-    assert [type(layer) for layer in layers] == [nn.Linear, nn.LeakyReLU, nn.Linear]
-    assert [type(layer) for layer in dense(2, 3, activation=nn.GELU, last=True)] == [nn.Linear, nn.GELU]
+    assert [type(layer) for layer in layers] == [Linear, nn.LeakyReLU, Linear]
+    assert [type(layer) for layer in dense(2, 3, activation=nn.GELU, last=True)] == [Linear, nn.GELU]
 
 
 def test_images_of_one_batch_do_not_mix_in_evaluation(models, batch, name):
