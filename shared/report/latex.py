@@ -29,7 +29,7 @@ _SPECIAL = {
     "—": "---",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
-_EMPTY = "--"
+_DASH = "--"  # of text: mathematics would refuse it or make it two minus signs
 _GAP = r"\addlinespace[2pt]"
 _SHRINK = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 
@@ -118,10 +118,9 @@ def _block(line: Line, has_stub: bool) -> list[str]:
     rows = [_row([line.label.latex, *stub, "reported", *map(_number, line.reported)])]
     if line.common_verdict and line.is_empty:
         return [*rows, _row([*blank, "reproduced", *_verdicts(line)])]
-    reproduced = ("" if value is None else _number(value) for value in line.reproduced)
     return [
         *rows,
-        _row([*blank, "reproduced", *reproduced]),
+        _row([*blank, "reproduced", *(_number(value, absent="") for value in line.reproduced)]),
         _row([*blank, r"\scriptsize verdict", *_verdicts(line)]),
     ]
 
@@ -136,9 +135,9 @@ def _verdicts(line: Line) -> list[str]:
     return [*[""] * first, rf"\multicolumn{{{span}}}{{l}}{{{style}{escape(line.common_verdict)}}}"]
 
 
-def _number(value: Number | str | None) -> str:
+def _number(value: Number | str | None, absent: str = _DASH) -> str:
     if value is None:
-        return _EMPTY
+        return absent
     if isinstance(value, str):
         return rf"\textit{{{escape(value)}}}"
     spread = rf"_{{\pm {value.spread}}}" if value.spread else ""

@@ -43,7 +43,7 @@ def _grid(view: PanelView, start: int, stop: int) -> Grid:
     for column in view.panel.columns[start:stop]:
         grid.add_column(column.label.plain, justify="right", no_wrap=True)
     for line in view.lines:
-        if any(number is not None for number in line.reported[start:stop]):
+        if any(verdict is not None for verdict in line.verdicts[start:stop]):
             _add(grid, line, start, stop)
     return grid
 
@@ -51,7 +51,7 @@ def _grid(view: PanelView, start: int, stop: int) -> Grid:
 def _add(grid: Grid, line: Line, start: int, stop: int) -> None:
     label = line.label.plain + (f" ({line.stub})" if line.stub else "")
     grid.add_row(Styled(label, style="bold"))
-    grid.add_row("  reported", *(_compact(number) for number in line.reported[start:stop]))
+    grid.add_row("  reported", *(_compact(number, absent="–") for number in line.reported[start:stop]))
     if not line.is_empty:
         grid.add_row("  reproduced", *(_compact(number) for number in line.reproduced[start:stop]))
     if line.common_verdict:
@@ -61,8 +61,8 @@ def _add(grid: Grid, line: Line, start: int, stop: int) -> None:
         grid.add_row("  verdict", *(Styled(v, style=_STYLES.get(v.rstrip("*"), "")) for v in verdicts))
 
 
-def _compact(number: object) -> str:
-    return "" if number is None else str(number).replace(" ± ", "±")
+def _compact(number: object, absent: str = "") -> str:
+    return absent if number is None else str(number).replace(" ± ", "±")
 
 
 def _empty_grid() -> Grid:

@@ -45,9 +45,10 @@ class Number:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a panel, one entry per column; None where the paper's table has no such cell.
+    """A row of a panel, one entry per column.
 
-    reproduced: a number, or why there is none.
+    reported: None where the paper has no number, be it that it prints a dash or has no such cell; every view writes
+    its own dash. reproduced: a number, or why there is none. reproduced, verdicts: None where there is no such cell.
     """
 
     label: Text
@@ -161,7 +162,7 @@ def _line(panel: Panel, row: Row, cells: dict[tuple[str, str], dict[str, str]], 
     return Line(
         label=row.label,
         stub=_stub(panel, row, reported),
-        reported=tuple(line and Number(line["reported_mean"] or "–", line["reported_spread"]) for line in lines),
+        reported=tuple(line and _printed(line) for line in lines),
         reproduced=tuple(
             line and _reproduced(line, reported[row.reported, column.reported].decimals)
             for line, column in zip(lines, panel.columns, strict=True)
@@ -173,6 +174,10 @@ def _line(panel: Panel, row: Row, cells: dict[tuple[str, str], dict[str, str]], 
 def _stub(panel: Panel, row: Row, reported: Cells) -> str:
     number = reported.get((row.reported, panel.stub.reported)) if panel.stub else None
     return row.stub if number is None or number.mean is None else f"{number.mean:.{number.decimals}f}"
+
+
+def _printed(line: dict[str, str]) -> Number | None:
+    return Number(line["reported_mean"], line["reported_spread"]) if line["reported_mean"] else None
 
 
 def _reproduced(line: dict[str, str], decimals: int) -> Number | str:

@@ -172,7 +172,7 @@ def test_models_may_stand_in_columns_and_metrics_in_rows(tmp_path):
     assert frame["verdict"].tolist() == ["agrees (margin only)", "not run", "agrees (margin only)"]
     view = make_view(turned, build(turned, reported, runs, MARGINS, "paper"), reported, [])
     assert [line.stub for line in view.panels[0].lines] == ["I", "I,L"]
-    assert [str(number) for number in view.panels[0].lines[0].reported] == ["100.0", "–"]
+    assert [number and str(number) for number in view.panels[0].lines[0].reported] == ["100.0", None]
 
 
 @pytest.mark.parametrize(

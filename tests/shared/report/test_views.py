@@ -10,6 +10,7 @@ from shared.report.aggregate import build, load_runs
 from shared.report.claims import Check, Claim
 from shared.report.latex import escape, to_latex
 from shared.report.markdown import to_markdown
+from shared.report.reported import Reported
 from shared.report.terminal import print_view
 from shared.report.view import decimals_of, make_view
 from tests.shared.report.example import MARGINS, REPORTED, TABLE, metrics, write
@@ -87,6 +88,20 @@ def test_reported_beside_reproduced(tmp_path):
     assert r"reported & $100.0_{\pm 3.0}$ & $50.0$ \\" in text
     assert r"reproduced & $101.0$ & $51.0$ \\" in text
     assert r"\label{tab:table9_example}" in text
+
+
+def test_a_dash_of_the_paper_is_a_dash_of_the_text(tmp_path):
+    """In mathematics pdflatex refuses the character and sets two minus signs for two hyphens."""
+    reported = REPORTED | {("A", "image FID"): Reported(None, metric="FID", decimals=1)}
+    runs = load_runs(write(tmp_path, *CASES["run"]), "example", "paper")
+    shown = make_view(TABLE, build(TABLE, reported, runs, MARGINS, "paper"), reported, [])
+    text = to_latex(shown)
+    assert r"reported & -- & $50.0$ \\" in text
+    assert "$–$" not in text
+    assert "$--$" not in text
+    assert "| reported | – | 50.0 |" in to_markdown(shown)
+    first = next(line for line in terminal(shown).splitlines() if "reported" in line and line.startswith("  "))
+    assert first.split() == ["reported", "–"]
 
 
 def test_nothing_agrees_on_stand_ins(tmp_path):
