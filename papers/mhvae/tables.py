@@ -1,5 +1,6 @@
 """What goes where in the tables of the MHVAE paper: metrics in rows, models in columns."""
 
+from shared import spec
 from shared.report.layout import Column, Panel, Row, Stub, Table, Text, words
 
 _NO_GROUP = words("")
@@ -29,46 +30,31 @@ def _panel(experiment: str, other: str, sign: str) -> Panel:
     )
 
 
-def _table(
-    name: str, number: str, data_set: str, data: str, panel: Panel, second: str, samples: int, epochs: int
-) -> Table:
+def _table(number: str, experiment: str, data_set: str, data: str, other: str, sign: str) -> Table:
+    """data: what a run's description of the paper's data says. other, sign: as `_panel` has them."""
+    paper = spec.resolve("mhvae", experiment, "mhvae", "paper", 0)
     caption = (
-        f"Log-likelihoods on {data_set}, in nats. Latent variables are estimated from the input: image (I), {second} "
-        f"or both, with {samples} importance samples."
+        f"Log-likelihoods on {data_set}, in nats. Latent variables are estimated from the input: image (I), {other} "
+        f"({sign}) or both."
     )
     return Table(
-        name=name,
+        name=f"{number.replace(' ', '').lower()}_{experiment}",
         number=number,
         caption=words(caption),
-        panels=(panel,),
+        panels=(_panel(experiment, other, sign),),
         # Sections 3.1.1 to 3.1.3: the whole evaluation part of the data, after full training.
-        protocol=("all data points", f"{samples} importance samples", f"trained for {epochs} epochs"),
+        protocol=(
+            f"{paper['evaluation']['points']} data points",
+            f"{paper['evaluation']['importance_samples']} importance samples",
+            f"trained for {paper['training']['epochs']} epochs",
+        ),
         data=(data,),
     )
 
 
-table1_mnist = _table(
-    "table1_mnist", "Table 1", "MNIST", "MNIST, grey values", _panel("mnist", "label", "L"), "label (L)", 5000, 500
+_ALL = (
+    _table("Table 1", "mnist", "MNIST", "MNIST, grey values", "label", "L"),
+    _table("Table 2", "fashion_mnist", "FashionMNIST", "FashionMNIST, grey values", "label", "L"),
+    _table("Table 3", "celeba", "CelebA", "CelebA, 18 attributes", "attributes", "A"),
 )
-table2_fashion_mnist = _table(
-    "table2_fashion_mnist",
-    "Table 2",
-    "FashionMNIST",
-    "FashionMNIST, grey values",
-    _panel("fashion_mnist", "label", "L"),
-    "label (L)",
-    5000,
-    500,
-)
-table3_celeba = _table(
-    "table3_celeba",
-    "Table 3",
-    "CelebA",
-    "CelebA, 18 attributes",
-    _panel("celeba", "attributes", "A"),
-    "attributes (A)",
-    500,
-    50,
-)
-
-TABLES = {table.name: table for table in (table1_mnist, table2_fashion_mnist, table3_celeba)}
+TABLES = {table.name: table for table in _ALL}

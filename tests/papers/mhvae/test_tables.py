@@ -59,6 +59,18 @@ def test_the_papers_protocol_is_that_of_scale_paper_and_of_no_other(name, experi
         assert fits == (scale == "paper"), protocol
 
 
+@pytest.mark.parametrize(
+    ("name", "samples", "epochs"),  # sections 3.1 and 3.1.1 to 3.1.3
+    [("table1_mnist", 5000, 500), ("table2_fashion_mnist", 5000, 500), ("table3_celeba", 500, 50)],
+)
+def test_the_papers_numbers_of_samples_and_epochs_are_demanded_and_no_caption_claims_them_for_ours(
+    name, samples, epochs
+):
+    demanded = {"all data points", f"{samples} importance samples", f"trained for {epochs} epochs"}
+    assert set(TABLES[name].protocol) == demanded
+    assert not re.search(r"\d{2}|importance samples", TABLES[name].caption.plain)
+
+
 def test_what_the_papers_own_numbers_say_of_its_claims():
     outcomes = {}
     for name in TABLES:

@@ -94,6 +94,8 @@ def test_wrong_arguments_are_one_line(arguments, message):
 
 
 def test_tables_and_figures_need_no_torch():
-    modules = "shared.aggregate, shared.render, shared.figure, papers.hmvae.tables, papers.hmvae.figures"
+    modules = "shared.aggregate, shared.render, shared.figure"
+    for paper in ("hmvae", "mhvae"):
+        modules += f", papers.{paper}.tables, papers.{paper}.figures"
     check = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
