@@ -17,7 +17,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it on success and vanishes on failure.
 
     A reader, or a run that is killed at any moment, therefore never sees half a file. The suffix is kept,
-    since some libraries choose a format by it. An OSError on the way names `path`.
+    since some libraries choose a format by it. An OSError of the system on the way names `path`.
     """
     path = Path(path)
     prefix = f".{path.stem}-"
@@ -35,8 +35,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
-        # writing reports no name at all, and the temporary one tells a user nothing
-        if error.filename is None or Path(str(error.filename)).name.startswith(prefix):
+        # Writing reports no name at all, and the temporary one tells a user nothing. An error without a number is a
+        # library's own: a name would hide its message.
+        unnamed = error.filename is None or Path(str(error.filename)).name.startswith(prefix)
+        if unnamed and error.errno is not None:
             error.filename, error.filename2 = str(path), None
         raise
     finally:

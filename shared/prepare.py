@@ -11,7 +11,9 @@ import argparse
 import hashlib
 import importlib
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +28,9 @@ logger = logging.getLogger(__name__)
 
 
 def prepare(spec: DatasetSpec, data_root: Path, out: Path) -> None:
-    """Write the arrays and data.json to `out`, each whole or not at all; data.json, the sign of success, last.
+    """Write the arrays and data.json, the sign of success, to `out`: all of them or none.
 
-    InputError: no such data set or source, or its files are missing or wrong.
+    InputError: no such data set or source, or its files are missing or wrong. OSError: the disk is full, for one.
     """
     module = LOADERS.get((spec.name, spec.source))
     if module is None:
@@ -37,17 +39,18 @@ def prepare(spec: DatasetSpec, data_root: Path, out: Path) -> None:
     logger.info("%s: reading (%s)", spec.name, spec.source)
     data: Prepared = importlib.import_module(module).load(spec, data_root)
     files = {key: _provenance(spec.name, key, path) for key, path in data.files.items()}
-    checksums = _write_arrays(data, out)
-    write_json(
-        out / "data.json",
-        {"dataset": spec.name, "source": spec.source, "stand_in": data.stand_in, "description": data.description}
-        | dict(data.notes)
-        | {
-            "splits": {split: _size(arrays) for split, arrays in data.splits.items()},
-            "files": files,
-            "sha256": hashlib.sha256(checksums.encode()).hexdigest(),
-        },
-    )
+    with _all_or_nothing(out):
+        checksums = _write_arrays(data, out)
+        write_json(
+            out / "data.json",
+            {"dataset": spec.name, "source": spec.source, "stand_in": data.stand_in, "description": data.description}
+            | dict(data.notes)
+            | {
+                "splits": {split: _size(arrays) for split, arrays in data.splits.items()},
+                "files": files,
+                "sha256": hashlib.sha256(checksums.encode()).hexdigest(),
+            },
+        )
     counts = ", ".join(f"{split} {len(next(iter(arrays.values())))}" for split, arrays in data.splits.items())
     logger.info("%s: %s samples; %s", spec.name, counts, data.description)
 
@@ -57,34 +60,55 @@ def _size(arrays: Mapping[str, Array]) -> dict[str, int]:
     return size | ({"classes": len(np.unique(arrays["labels"]))} if "labels" in arrays else {})
 
 
+@contextmanager
+def _all_or_nothing(out: Path) -> Iterator[None]:
+    """What an earlier preparation left goes first; what this one leaves goes too if it fails: it may be gigabytes."""
+    _clear(out)
+    try:
+        yield
+    except BaseException:
+        _clear(out)
+        raise
+
+
+def _clear(out: Path) -> None:
+    for path in (out / "data.json", *out.glob("*.npy")):
+        path.unlink(missing_ok=True)
+
+
 def _write_arrays(data: Prepared, out: Path) -> str:
-    """One file per array; returns the list of their checksums. What an earlier preparation left goes first."""
+    """One file per array; returns the list of their checksums."""
     arrays = {f"{name}_{split}": array for split, part in data.splits.items() for name, array in part.items()}
     arrays |= data.constants
-    for stale in (out / "data.json", *out.glob("*.npy")):
-        stale.unlink(missing_ok=True)
     checksums = ""
     for name, array in sorted(arrays.items()):
         path = out / f"{name}.npy"
-        with atomic_path(path) as temporary:
-            if isinstance(array, Rows):
-                _stream(temporary, array)
-            else:
-                np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
+        _write_array(path, array)
         checksums += f"{sha256_of(path)}  {path.name}\n"
     return checksums
 
 
-def _stream(path: Path, rows: Rows) -> None:
-    """Write an array block by block, so that it is never in memory as a whole."""
-    target = np.lib.format.open_memmap(path, mode="w+", dtype=rows.dtype, shape=(rows.count, *rows.shape))
-    done = 0
-    for block in rows.make():
-        target[done : done + len(block)] = block
-        done += len(block)
-    if done != rows.count:
-        raise ValueError(f"{done} rows were made, {rows.count} promised")
-    target.flush()
+def _write_array(path: Path, array: Array) -> None:
+    """The file that np.save would write. `Rows` are written block by block, and never in memory as a whole.
+
+    It is written through an ordinary file, whose errors say that the disk is full. Those of np.save have no number, and
+    a mapped file ends the process with a bus error.
+    """
+    if not isinstance(array, Rows):
+        whole = np.ascontiguousarray(array)
+        array = Rows(len(whole), whole.shape[1:], whole.dtype, lambda: iter([whole]))
+    dtype, shape = np.dtype(array.dtype), (array.count, *array.shape)
+    if dtype.hasobject:
+        raise TypeError(f"{path.name}: an array of Python objects cannot be written")
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    written = 0
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in array.make():
+            file.write(np.ascontiguousarray(block, dtype))
+            written += block.size
+        if written != math.prod(shape):
+            raise ValueError(f"{path.name}: {written} values were made, {math.prod(shape)} promised")
 
 
 def _provenance(dataset: str, key: str, path: Path) -> dict[str, str | int]:

@@ -77,6 +77,15 @@ def test_an_error_about_another_file_keeps_its_name(tmp_path):
     assert caught.value.filename == str(tmp_path / "source.csv")
 
 
+def test_a_librarys_own_error_keeps_its_message(tmp_path):
+    def write():
+        with atomic_path(tmp_path / "a.npy"):
+            raise OSError("10000 requested and 96 written")  # as numpy's tofile has it, without a number
+
+    with pytest.raises(OSError, match=r"\A10000 requested and 96 written\Z"):
+        write()
+
+
 def test_json_is_the_same_bytes_for_the_same_value(tmp_path):
     value = {"b": [1, 2.5, None], "a": "Kynkäänniemi"}
     write_json(tmp_path / "value.json", value)

@@ -1,6 +1,7 @@
 """What all data sets share: options, splits, and arrays written whole, block by block, or not at all."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from shared.data import mnist, sources
 from shared.data.prepared import DatasetSpec, Prepared, Rows, one_hot, random_split
 from shared.errors import InputError
 from shared.fingerprint import closure
+from tests.repository import ROOT, run
+from tests.shared.test_errors import mounts
 
 
 def test_options_have_defaults_types_and_choices():
@@ -129,15 +132,93 @@ def test_large_arrays_are_written_block_by_block(make):
     assert load_array(out / "x1_train.npy")[:, 2].tolist() == list(range(9))
 
 
-def test_nothing_half_written_remains(make, tmp_path):
-    def broken():
-        yield np.zeros((4, 4), np.int64)
-        raise InputError("000005.jpg: cannot be read as an image; fetch it again")
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype=np.uint8).reshape(3, 2),
+        np.arange(6.0).reshape(3, 2).T,  # in Fortran's order
+        np.array([["a", "flower"], ["ä", ""]]),
+        np.array([70, 3]),
+        np.zeros((0, 4), np.float32),
+    ],
+)
+def test_arrays_are_written_as_numpy_saves_them(make, tmp_path, array):
+    np.save(tmp_path / "expected.npy", np.ascontiguousarray(array))
+    expected = (tmp_path / "expected.npy").read_bytes()
+    assert (make(small(constants={"whole": array})) / "whole.npy").read_bytes() == expected
+    rows = Rows(len(array), array.shape[1:], array.dtype, lambda: iter([array[:1], array[1:]]))
+    out = make(small(splits={"train": {"x1": rows}}))
+    assert (out / "x1_train.npy").read_bytes() == expected
 
+
+@pytest.mark.parametrize("sizes", [[4, 4], [4, 4, 2]])
+def test_a_wrong_number_of_rows_is_a_defect(make, tmp_path, sizes):
+    with pytest.raises(ValueError, match=r"x1_train\.npy: .* values were made, 36 promised"):
+        make(small(splits={"train": {"x1": Rows(9, (4,), np.int64, Blocks(sizes))}}))
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_arrays_of_objects_are_a_defect(make, tmp_path):
+    with pytest.raises(TypeError, match=r"mean\.npy"):
+        make(small(constants={"mean": np.array([{}, None])}))
+    assert not list((tmp_path / "out").iterdir())
+
+
+def broken():
+    """A block, and then a photograph that cannot be read."""
+    yield np.zeros((4, 4), np.int64)
+    raise InputError("000005.jpg: cannot be read as an image; fetch it again")
+
+
+def test_nothing_remains_of_a_preparation_that_fails(make, tmp_path):
+    """Neither the array that was being written, nor those that were finished before, nor an earlier preparation's."""
+    make(small())
     with pytest.raises(InputError, match=r"000005\.jpg"):
-        make(small(splits={"train": {"x1": Rows(9, (4,), np.int64, broken)}}))
-    assert not (tmp_path / "out" / "data.json").exists()
-    assert not list((tmp_path / "out").glob("*x1*"))
+        make(small(splits={"train": {"a1": np.zeros(3), "x1": Rows(9, (4,), np.int64, broken)}}))
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_nothing_remains_if_only_the_description_cannot_be_written(make, tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        make(small(notes={"mean": float("nan")}))
+    assert not list((tmp_path / "out").iterdir())
+
+
+FILL = """
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from shared import prepare
+from shared.data import mnist
+from shared.data.prepared import DatasetSpec, Prepared, Rows
+from shared.errors import run_cli
+
+BLOCK = np.ones((4, 5000), np.uint8)
+ARRAY = {
+    "whole": np.ones((40, 5000), np.uint8),
+    "blocks": Rows(40, (5000,), np.uint8, lambda: iter([BLOCK] * 10)),
+}[sys.argv[1]]
+SPLITS = {"test": {"a1": np.ones(1000, np.uint8)}, "train": {"x1": ARRAY}}
+mnist.load = lambda spec, root: Prepared(SPLITS, stand_in=True, description="ones")
+run_cli(lambda: prepare.prepare(DatasetSpec("mnist", "official"), Path(), Path("out")))
+"""
+
+
+@pytest.mark.skipif(not mounts(), reason="no mounts in a name space of our own")
+@pytest.mark.parametrize("what", ["whole", "blocks"])
+def test_a_full_disk_is_one_line_and_nothing_remains(tmp_path, what):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "fill.py").write_text(FILL)
+    script = (
+        f"mount -t tmpfs -o size=64k none out && {sys.executable} fill.py {what}; status=$?; ls -A out; exit $status"
+    )
+    result = run(tmp_path, "unshare", "-rm", "sh", "-c", script, PYTHONPATH=f"{ROOT}")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        "error: out/x1_train.npy: the disk is full; free some space and run the same command again\n"
+    )
 
 
 def test_every_source_is_a_module_that_loads():
