@@ -29,6 +29,8 @@ from shared.report.reported import Reported
 
 HOLDS, FAILS, TIED = "holds", "does not hold", "tied"
 WITHIN_NOISE = " (within noise)"
+# which of several outcomes is the claim's: the first of these that there is
+_DECIDING = (FAILS, FAILS + WITHIN_NOISE, TIED, HOLDS + WITHIN_NOISE, HOLDS)
 PAIRED_FORMS = ("greater", "less", "highest_in_column", "lowest_in_column", "monotone")
 FORMS = (*PAIRED_FORMS, "correlates", "on_par", "only_never_worst")
 
@@ -98,11 +100,13 @@ class Outcome:
     """outcome: holds or does not hold, perhaps within noise; tied (equal where the claim says more); or why there
     is nothing to check: not run, diverged, not reported.
 
-    detail: the numbers that decide: of several pairs one that fails, or else the closest.
+    detail: the numbers that decide: over all checks and columns, of the pairs that fail the one furthest apart, or
+    else the closest pair. room: how far these are from where the outcome changes, below zero if it fails.
     """
 
     outcome: str
     detail: str = ""
+    room: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.outcome} ({self.detail})" if self.detail else self.outcome
@@ -119,12 +123,7 @@ def evaluate(claim: Claim, values: Values, missing: str = NOT_RUN) -> Outcome:
     if not claim.cells <= set(values):
         return Outcome(missing)
     judged = [outcome for check in claim.checks for outcome in _judge(check, check.of(values))]
-    failing = [o for o in judged if o.outcome.startswith(FAILS)]
-    if failing:
-        return next((o for o in failing if o.outcome == FAILS), failing[0])
-    ties = [o for o in judged if o.outcome == TIED]
-    noisy = [o for o in judged if o.outcome.endswith(WITHIN_NOISE)]
-    return next(iter(ties + noisy + judged))
+    return min(judged, key=lambda outcome: (_DECIDING.index(outcome.outcome), outcome.room))
 
 
 def _judge(check: Check, values: Values) -> Iterator[Outcome]:
@@ -138,8 +137,7 @@ def _judge(check: Check, values: Values) -> Iterator[Outcome]:
         elif check.form == "on_par":
             yield from _on_par(check, list(cells.values()))
         else:
-            pairs = sorted(_ordered_pairs(check, cells), key=lambda pair: abs(pair[0].mean - pair[1].mean))
-            yield from (_less(a, b) for a, b in pairs)
+            yield from (_less(a, b) for a, b in _ordered_pairs(check, cells))
 
 
 def _ordered_pairs(check: Check, cells: dict[str, Value]) -> Iterator[tuple[Value, Value]]:
@@ -158,7 +156,8 @@ def _less(a: Value, b: Value) -> Outcome:
     if a.mean == b.mean:
         return Outcome(TIED, f"{a} = {b}")
     noise = WITHIN_NOISE if within_noise(a, b) else ""
-    return Outcome(HOLDS + noise, f"{a} < {b}") if a.mean < b.mean else Outcome(FAILS + noise, f"{a} > {b}")
+    room = b.mean - a.mean
+    return Outcome(HOLDS + noise, f"{a} < {b}", room) if room > 0 else Outcome(FAILS + noise, f"{a} > {b}", room)
 
 
 def within_noise(a: Value, b: Value) -> bool:
@@ -179,14 +178,15 @@ def within_noise(a: Value, b: Value) -> bool:
 def _correlates(check: Check, cells: list[Value]) -> Outcome:
     sign = -1 if check.direction == "decreasing" else 1
     score = sum((b.mean > a.mean) - (b.mean < a.mean) for a, b in combinations(cells, 2)) * sign
-    return Outcome(HOLDS if score > 0 else TIED if score == 0 else FAILS, ", ".join(map(str, cells)))
+    return Outcome(HOLDS if score > 0 else TIED if score == 0 else FAILS, ", ".join(map(str, cells)), score)
 
 
 def _on_par(check: Check, cells: list[Value]) -> Iterator[Outcome]:
     first, *others = cells
-    for other in sorted(others, key=lambda cell: -abs(cell.mean - first.mean)):
+    for other in others:
         apart = abs(other.mean - first.mean) / abs(first.mean)
-        yield Outcome(HOLDS if apart <= check.share else FAILS, f"{first}, {other}: {100 * apart:.2g} % apart")
+        room = check.share - apart
+        yield Outcome(HOLDS if room >= 0 else FAILS, f"{first}, {other}: {100 * apart:.2g} % apart", room)
 
 
 def _only_never_worst(check: Check, values: Values) -> Outcome:

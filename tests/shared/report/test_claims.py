@@ -50,6 +50,28 @@ def test_all_columns_must_hold():
     assert outcome("less", [[1, 2], [2, 1]]).outcome == "does not hold"
 
 
+@pytest.mark.parametrize(
+    ("form", "columns", "options", "expected"),
+    [
+        ("less", [[1, 9], [1, 3]], {}, "1.00 < 3.00"),
+        ("greater", [[9, 1, 5], [9, 1, 7]], {}, "7.00 < 9.00"),
+        ("monotone", [[1, 5, 9], [1, 2, 9]], {}, "1.00 < 2.00"),
+        ("less", [[2, 1], [9, 1], [1, 2]], {}, "9.00 > 1.00"),
+        ("on_par", [[100, 101], [100, 104]], {"share": 0.05}, "100.00, 104.00: 4 % apart"),
+        ("on_par", [[100, 106], [100, 109]], {"share": 0.05}, "100.00, 109.00: 9 % apart"),
+        ("correlates", [[1, 2, 3], [1, 3, 2]], {}, "1.00, 3.00, 2.00"),
+    ],
+)
+def test_the_numbers_that_decide_may_stand_in_any_column(form, columns, options, expected):
+    assert outcome(form, columns, **options).detail == expected
+
+
+def test_the_numbers_that_decide_may_belong_to_any_check():
+    values = {(row, column): Value(mean) for row, column, mean in (("a", "x", 1), ("b", "x", 9), ("c", "x", 3))}
+    checks = (Check("less", ("x",), ("a", "b")), Check("less", ("x",), ("a", "c")))
+    assert evaluate(Claim("id", "table", "claim", "place", checks), values).detail == "1.00 < 3.00"
+
+
 def test_only_never_worst_knows_which_way_is_better():
     columns = [[1, 5, 9], [1, 2, 3]]  # c is worst where lower is better, a where higher is
     better = ("lower", "higher")
