@@ -5,7 +5,7 @@ first axis is B. All randomness comes from the generator that the caller passes,
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -90,6 +90,22 @@ class MultimodalVAE(Trainable):
     def represent(self, given: Batch) -> Tensor:
         """A representation of the given modalities, (B, D): the posterior mean of the shared variable."""
         return self.posterior(given).mean
+
+
+def per_modality(
+    name: str, given: Mapping[str, float] | None, modalities: Sequence[str], default: float | None = 1.0
+) -> dict[str, float]:
+    """A number for each modality, in their order: the given one, or else the default.
+
+    ValueError: given for something that is no modality, or missing where there is no default.
+    """
+    given = dict(given or {})
+    wrong = sorted(set(given) - set(modalities)) or (
+        [m for m in modalities if m not in given] if default is None else []
+    )
+    if wrong:
+        raise ValueError(f"{name}: {', '.join(wrong)}: give a number for each of {', '.join(modalities)}, and no other")
+    return {m: given.get(m, default) for m in modalities}
 
 
 def batch_size(batch: Batch) -> int:

@@ -68,17 +68,21 @@ def _keep_freed_memory() -> None:
 def build(spec: dict[str, Any]) -> Trainable:
     """The model of a specification with its initial weights, which the run's seed determines.
 
-    InputError: the builder does not take the specification's arguments.
+    InputError: the builder does not take the specification's arguments, or their values.
     """
+    place = f"papers/{spec['paper']}/experiments.yaml: {spec['model']}.arguments"
     module, function = spec["builder"].split(":")
     builder = getattr(importlib.import_module(module), function)
     try:
         inspect.signature(builder).bind(**spec["arguments"])
     except TypeError as error:
-        raise InputError(f"papers/{spec['paper']}/experiments.yaml: {spec['model']}.arguments: {error}") from None
+        raise InputError(f"{place}: {error}") from None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(spec, "initialisation"))
-        model = builder(**spec["arguments"])
+        try:
+            model = builder(**spec["arguments"])
+        except ValueError as error:
+            raise InputError(f"{place}: {error}") from error
     return model.to(memory_format=torch.channels_last)
 
 

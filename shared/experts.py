@@ -25,6 +25,20 @@ def product_of_experts(experts: Sequence[Independent]) -> Independent:
     return diagonal(weighted_mean / precision, precision.rsqrt())
 
 
+def product_of_posteriors(posteriors: Sequence[Independent]) -> Independent:
+    """p(g | x_1:n) ∝ p(g) ∏_m q(g | x_m) / p(g), of modalities that are independent given g.
+
+    Unlike the experts of a product of experts, each q(g | x_m) is a posterior by itself and holds the prior N(0, I)
+    already. Where it is wider than the prior, as no true posterior of a linear-Gaussian model is, q(g | x_m) / p(g) is
+    no evidence that could be normalised, and is left out. Returns batch shape (B,), event shape (D,).
+    """
+    precisions = torch.stack([q.base_dist.scale.pow(-2) for q in posteriors])
+    means = torch.stack([q.mean for q in posteriors])
+    is_evidence = precisions > 1
+    precision = 1 + torch.where(is_evidence, precisions - 1, 0).sum(0)
+    return diagonal(torch.where(is_evidence, precisions * means, 0).sum(0) / precision, precision.rsqrt())
+
+
 def mixture_of_experts(experts: Sequence[Independent]) -> MixtureSameFamily:
     """q(g | x) = 1/M Σ_m q(g | x_m) (HMVAE Eq. 3). Batch shape (B,), event shape (D,)."""
     loc = torch.stack([expert.base_dist.loc for expert in experts], dim=1)  # (B, M, D)

@@ -18,7 +18,12 @@ class Evaluation:
 
 
 def spread(points: int, total: int) -> Tensor:
-    """`points` different indices below `total`, evenly spread: the middles of as many equal parts."""
+    """`points` different indices below `total`, evenly spread: the middles of as many equal parts.
+
+    ValueError: there are not so many.
+    """
+    if not 0 < points <= total:
+        raise ValueError(f"{points} of {total} points: ask for 1 to {total}")
     return ((2 * torch.arange(points) + 1) * total) // (2 * points)
 
 

@@ -31,15 +31,15 @@ class SingleLatentVAE(SharedLatentVAE):
         self.decoders = nn.ModuleDict(decoders)
 
     @abstractmethod
-    def joint(self, experts: Sequence[Independent]) -> Distribution:
-        """The joint posterior made of the experts of the given modalities."""
+    def combine(self, experts: Sequence[Independent]) -> Distribution:
+        """q(g | given), made of the experts of the given modalities."""
 
     def experts(self, given: Batch) -> dict[str, Independent]:
         """q(g | x_m) for each given modality."""
         return {m: normal(self.encoders[m](given[m])) for m in self.modalities if m in given}
 
     def encode(self, given: Batch) -> tuple[Distribution, Evidence]:
-        return self.joint(list(self.experts(given).values())), {}
+        return self.combine(list(self.experts(given).values())), {}
 
     def decode(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
         return self.decoders[m](g)

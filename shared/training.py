@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from torch import Tensor
+from torch import Tensor, nn
 
 from shared import fingerprint
 from shared.arrays import Split
@@ -23,6 +23,7 @@ from shared.seeds import derive_seed
 from shared.spec import sha256, training_part
 
 CHECKPOINT_SECONDS = 60.0
+BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 @dataclass
@@ -66,6 +67,13 @@ class Training:
         self.optimiser = torch.optim.Adam(
             self.model.parameters(), lr=self.settings["learning_rate"], fused=device.type in ("cpu", "cuda")
         )
+        if len(data) % self.settings["batch_size"] == 1 and any(
+            isinstance(m, BATCH_NORM) for m in self.model.modules()
+        ):
+            raise InputError(
+                f"{self.name}: training.batch_size {self.settings['batch_size']} leaves one of {len(data)} samples "
+                "alone in a batch, which batch normalisation can't take; choose another"
+            )
         self.noise = torch.Generator(device).manual_seed(derive_seed(spec, "sampling"))
         self.position = Position()
 

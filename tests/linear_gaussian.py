@@ -221,6 +221,9 @@ class Toy:
     components: Callable[[Values], list[LinearGaussian]]
     x: dict[str, np.ndarray]
 
+    def __post_init__(self) -> None:
+        self.model.eval()
+
     def only(self, *names: str) -> dict[str, np.ndarray]:
         """The data point's given modalities, all without a name."""
         return {m: self.x[m] for m in names or self.x}
@@ -532,6 +535,21 @@ def exact_mvae(modalities: Sequence[str] = ("a", "b"), seed: int = 0) -> Toy:
     return _flat(MVAE, _product, encoders, decoders, numbers, 0)
 
 
+def _posterior_of_posteriors(posteriors: list[Head], x: list[np.ndarray]) -> list[LinearGaussian]:
+    """Each posterior N(mean, scale²) is turned into the observation whose posterior it is, under g ~ N(0, 1).
+
+    An observation y with noise s leaves the variance s² / (1 + s²) and the mean y / (1 + s²); a posterior wider than
+    the prior is left by none, and observes nothing: s is huge.
+    """
+    observations = []
+    for q in posteriors:
+        variance = np.where(q.scale < 1, q.scale**2, 1)
+        noise = np.where(variance < 1, variance / np.maximum(1 - variance, 1e-12), 1e12)
+        gain = np.where(variance < 1, 1 + noise, 0)
+        observations.append(Head(gain[:, None] * q.weight, gain * q.bias, np.sqrt(noise)))
+    return _product(observations, x)
+
+
 def jmvae(modalities: Sequence[str] = ("a", "b"), seed: int = 0, warmup: int = 0, alpha: float = 0.1) -> Toy:
     numbers, p = Numbers(seed), _shared()
     trunks = {m: numbers.map(X, H) for m in modalities}
@@ -548,7 +566,7 @@ def jmvae(modalities: Sequence[str] = ("a", "b"), seed: int = 0, warmup: int = 0
         if len(given) == 1:
             ((m, x),) = given.items()
             return [LinearGaussian().add("g", encoders[m](x), encoders[m].scale)]
-        return _product([encoders[m] for m in given], list(given.values()))
+        return _posterior_of_posteriors([encoders[m] for m in given], list(given.values()))
 
     networks = (_networks(trunks), head.network(), _networks(encoders), _networks(decoders))
     model = JMVAE(*networks, _likelihoods(modalities), G, warmup, alpha)

@@ -141,7 +141,7 @@ class MDVAE(SharedLatentVAE):
         self, m: str, level: int, above: Tensor, evidence: Independent | None, samples: int
     ) -> tuple[Independent, Independent | None]:
         p = standard_normal(above.new_empty(len(above), self.private_dims[m]))
-        return p, repeated(evidence, samples) if evidence else None
+        return p, None if evidence is None else repeated(evidence, samples)
 
     def decode(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
         return self.decoders[m](torch.cat([g, z], dim=1))

@@ -15,7 +15,7 @@ from papers.mmvae.model import MMVAE
 from shared.baselines.mvae import MVAE
 from shared.distributions import Bernoulli, LearnedNormal, Likelihood
 from shared.linear import Linear
-from shared.networks import dcgan_convolutions, dcgan_decoder, dense
+from shared.networks import DCGAN_FEATURES, dcgan_convolutions, dcgan_decoder, dense
 
 CAPTION_DIM = 1024
 
@@ -107,7 +107,7 @@ def mdvae(latent_dim: int, private_dims: dict[str, int], warmup_epochs: int) -> 
     encoders = {
         "image": nn.Sequential(
             *dcgan_convolutions(norm_second=True),
-            Linear(256 * 5 * 5, 512),
+            Linear(DCGAN_FEATURES, 512),
             nn.LeakyReLU(),
             Linear(512, 2 * code["image"]),
         ),
@@ -125,7 +125,7 @@ def mhvae(latent_dim: int, private_dims: dict[str, int], warmup_core: int, warmu
     hidden = 512
     return UniformDropoutMHVAE(
         lower_encoders={
-            "image": nn.Sequential(*dcgan_convolutions(norm_second=False), Linear(256 * 5 * 5, hidden), nn.SiLU()),
+            "image": nn.Sequential(*dcgan_convolutions(norm_second=False), Linear(DCGAN_FEATURES, hidden), nn.SiLU()),
             "caption": dense(CAPTION_DIM, 1024, 768, 768, hidden, last=True),
         },
         hidden_dims=dict.fromkeys(private_dims, hidden),

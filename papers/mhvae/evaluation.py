@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from shared.arrays import Split, describe_data
 from shared.contract import MultimodalVAE
 from shared.errors import InputError
-from shared.metrics.likelihood import Estimate, over_split
+from shared.metrics.likelihood import Estimate, Target, over_split
 from shared.protocol import Evaluation, to_uint8
 
 PROTOCOL = "test split, {points} data points; {samples} importance samples"
@@ -47,29 +47,39 @@ def likelihoods(
     model: MultimodalVAE, test: Split, samples: int, points: int, generator: Callable[..., Generator]
 ) -> list[dict[str, Any]]:
     """log p(x1), log p(x1, x2) and log p(x1 | x2) from the proposals that the tables name, means in nats."""
-    image, label = model.modalities
-    rows = []
-    for given in ((image,), (label,), (image, label)):
-        name = "+".join(given)
-        targets = {(image,): [(image,), (image, label)], (label,): [(image, label), (label,)]}
-        wanted = targets.get(given, [(image, label)])
-        found = over_split(model, test, given, wanted, samples, generator("likelihood", name), points)
-        if image in given and label not in given:
-            rows.append(row(f"likelihood/{image}", name, f"{image} log-likelihood", found.log_p((image,))))
-        rows.append(row(f"likelihood/{image}+{label}", name, "joint log-likelihood", found.log_p((image, label))))
-        if given == (label,):
-            conditional = found.conditional((image, label), (label,))
-            rows.append(row(f"likelihood/{image}|{label}", name, f"{label}-to-{image} log-likelihood", conditional))
-    return rows
+    image, label = both = model.modalities
+    wanted = {  # what the proposal is given: (what is scored, what it is conditioned on)
+        (image,): [((image,), ()), (both, ())],
+        (label,): [(both, ()), (both, (label,))],
+        both: [(both, ())],
+    }
+    metrics = []
+    for given, rows in wanted.items():
+        targets = sorted({subset for row in rows for subset in row if subset})
+        purpose = generator("likelihood", "+".join(given))
+        found = over_split(model, test, given, targets, samples, purpose, points)
+        for target, condition in rows:
+            estimate = found.conditional(target, condition) if condition else found.log_p(target)
+            metrics.append(row(target, condition, given, estimate))
+    return metrics
 
 
-def row(key: str, variant: str, name: str, estimate: Estimate) -> dict[str, Any]:
-    """A line of metrics.json."""
+def row(target: Target, condition: Target, given: Target, estimate: Estimate) -> dict[str, Any]:
+    """A line of metrics.json. InputError: the likelihood of a data point is not finite."""
+    scored = tuple(m for m in target if m not in condition)
+    key = "likelihood/" + "|".join("+".join(part) for part in (scored, condition) if part)
+    lost = int((~estimate.value.isfinite()).sum())
+    if lost:
+        raise InputError(
+            f"{key} from {'+'.join(given)}: not finite for {lost} of {len(estimate.value)} data points; "
+            "the weights or the data are damaged, train the model again"
+        )
     summary = estimate.summary()
+    name = f"{condition[0]}-to-{scored[0]}" if condition else scored[0] if len(scored) == 1 else "joint"
     return {
         "key": key,
-        "variant": variant,
-        "name": name,
+        "variant": "+".join(given),
+        "name": f"{name} log-likelihood",
         "value": summary.mean,
         "unit": "nats",
         "samples": summary.points,

@@ -6,14 +6,14 @@ concatenated (Eqs. 10, 11). The core variable z^c is called `g` here, as in all 
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from itertools import product
+from collections.abc import Mapping
+from math import prod
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import Independent
 
-from shared.contract import Batch, Loss, batch_size, fold
+from shared.contract import Batch, Loss, batch_size, fold, per_modality
 from shared.distributions import Likelihood, kl, normal, repeated, standard_normal
 from shared.experts import shared_sample
 from shared.objectives import linear_warmup
@@ -55,9 +55,8 @@ class MHVAE(SharedLatentVAE):
         self.upper_decoders = nn.ModuleDict(upper_decoders)
         self.lower_decoders = nn.ModuleDict(lower_decoders)
         self.warmup_private = warmup_private
-        ones = dict.fromkeys(self.modalities, 1.0)
-        self.reconstruction_weights = ones | dict(reconstruction_weights or {})
-        self.private_weights = ones | dict(private_weights or {})
+        self.reconstruction_weights = per_modality("reconstruction_weights", reconstruction_weights, self.modalities)
+        self.private_weights = per_modality("private_weights", private_weights, self.modalities)
         self.core_weight = core_weight
 
     @abstractmethod
@@ -88,7 +87,7 @@ class MHVAE(SharedLatentVAE):
     def conditionals(
         self, m: str, level: int, above: Tensor, evidence: Independent | None, samples: int
     ) -> tuple[Independent, Independent | None]:
-        return normal(self.upper_decoders[m](above)), repeated(evidence, samples) if evidence else None
+        return normal(self.upper_decoders[m](above)), None if evidence is None else repeated(evidence, samples)
 
     def decode(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
         return self.lower_decoders[m](z)
@@ -100,14 +99,15 @@ class MHVAE(SharedLatentVAE):
         - β^c KL(q(g | h ⊙ mask) || p(g)), with the KL terms under their own warm-up weights. The first sum does not
         depend on the mask, so its samples of z_m serve all masks. The record's `elbo` has all weights 1.
         """
-        hidden = self.hidden(batch)
+        x = {m: batch[m] for m in self.modalities}
+        hidden = self.hidden(x)
         like = next(iter(hidden.values()))
-        masks = [mask.to(like) for mask in self.dropout_masks(batch_size(batch), generator)]
+        masks = [mask.to(like) for mask in self.dropout_masks(batch_size(x), generator)]
         terms = {}
         q_private = {m: normal(self.private_heads[m](h)) for m, h in hidden.items()}
         for m, q in q_private.items():
-            parameters = self.decode(m, None, fold(shared_sample(q, samples, generator)))
-            terms[f"log_p_{m}"] = self.likelihoods[m].log_prob(parameters, batch[m], samples).mean()
+            parameters = self.lower_decoders[m](fold(shared_sample(q, samples, generator)))
+            terms[f"log_p_{m}"] = self.likelihoods[m].log_prob(parameters, x[m], samples).mean()
         for mask in masks:
             q_core = self.core_posterior(hidden, mask)
             divergences = {"kl_g": kl(q_core, standard_normal(q_core.mean))}
@@ -131,24 +131,26 @@ class MHVAE(SharedLatentVAE):
 class BernoulliDropoutMHVAE(MHVAE):
     """The MHVAE as its own paper trains it: one mask per data point, d ~ Bern(w), never all dropped (Eqs. 10-12).
 
-    dropout: w_m, the probability to drop each modality, below 1. The condition makes the masks that drop everything
-    impossible and leaves the proportions of all others, so a mask is one draw among those others.
+    dropout: w_m, the probability to drop each modality, in [0, 1]. ValueError: not one for each modality, out of this
+    range, or 1 for all of them.
     """
 
-    def __init__(self, *networks: object, dropout: Mapping[str, float], **arguments: object) -> None:
-        super().__init__(*networks, **arguments)
-        drop = [dropout[m] for m in self.modalities]
-        kept = [mask for mask in product((1.0, 0.0), repeat=len(drop)) if any(mask)]
-        self.register_buffer("masks", torch.tensor(kept), persistent=False)  # (2^M - 1, M)
-        self.register_buffer(
-            "probabilities", torch.tensor([_probability(mask, drop) for mask in kept]), persistent=False
-        )
+    def __init__(self, *arguments: object, dropout: Mapping[str, float], **named: object) -> None:
+        super().__init__(*arguments, **named)
+        drop = list(per_modality("dropout", dropout, self.modalities, default=None).values())
+        if not all(0 <= w <= 1 for w in drop) or prod(drop) == 1:
+            raise ValueError(
+                f"dropout: {dict(dropout)}: probabilities in [0, 1], and below 1 for one modality at least"
+            )
+        self.keep = [1 - w for w in drop]
+        rest = [prod(drop[i:]) for i in range(len(drop))]  # the probability to drop this modality and all after it
+        self.keep_if_none_before = [k / (1 - r) if r < 1 else 0.0 for k, r in zip(self.keep, rest, strict=True)]
 
     def dropout_masks(self, points: int, generator: Generator) -> list[Tensor]:
-        drawn = torch.multinomial(self.probabilities, points, replacement=True, generator=generator)
-        return [self.masks[drawn]]
-
-
-def _probability(mask: Sequence[float], drop: Sequence[float]) -> float:
-    """Of a mask under independent modalities; torch.multinomial makes the probabilities sum to 1."""
-    return torch.tensor([1 - w if kept else w for kept, w in zip(mask, drop, strict=True)]).prod().item()
+        """One modality after the other, from its distribution given those before it and that one at least is kept."""
+        noise = torch.rand((points, len(self.keep)), generator=generator, device=generator.device)
+        kept = torch.zeros_like(noise)
+        for i, (keep, keep_if_none) in enumerate(zip(self.keep, self.keep_if_none_before, strict=True)):
+            none_before = kept[:, :i].sum(1) == 0
+            kept[:, i] = torch.where(none_before, noise[:, i] < keep_if_none, noise[:, i] < keep)
+        return [kept]

@@ -16,5 +16,5 @@ class MMVAE(SingleLatentVAE):
     density of a sample is that of the whole mixture.
     """
 
-    def joint(self, experts: Sequence[Independent]) -> MixtureSameFamily:
+    def combine(self, experts: Sequence[Independent]) -> MixtureSameFamily:
         return mixture_of_experts(experts)

@@ -8,7 +8,7 @@ from torch.distributions import Independent
 
 from shared.contract import Batch, Loss
 from shared.distributions import Likelihood, kl, normal
-from shared.experts import product_of_experts
+from shared.experts import product_of_posteriors
 from shared.objectives import linear_warmup
 from shared.shared_latent import Evidence, detached, total
 from shared.single_latent import SingleLatentVAE
@@ -20,7 +20,7 @@ class JMVAE(SingleLatentVAE):
     joint_trunks: x_m (B, ...) -> a hidden representation. joint_head: all of them concatenated, in the modalities'
     order -> parameters of q(g | x_1:M), (B, 2 D).
     encoders, decoders: of single modalities, as in SingleLatentVAE.
-    alpha: weight of the terms that train the encoders of single modalities (section 3.3 of the paper).
+    alpha: weight of the terms that train the encoders of single modalities.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class JMVAE(SingleLatentVAE):
         self.joint_head = joint_head
         self.alpha = alpha
 
-    def joint(self, experts: Sequence[Independent]) -> Independent:
-        """A single modality's own posterior. Of several, but not all, the paper trains none: their product then."""
-        return experts[0] if len(experts) == 1 else product_of_experts(experts)
+    def combine(self, experts: Sequence[Independent]) -> Independent:
+        """A single modality's own posterior. Of several, but not all, the paper trains none: Bayes' rule joins them."""
+        return experts[0] if len(experts) == 1 else product_of_posteriors(experts)
 
     def joint_posterior(self, x: Batch) -> Independent:
         """q(g | x_1:M) of the encoder that sees all modalities."""

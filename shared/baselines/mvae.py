@@ -6,7 +6,7 @@ import torch
 from torch import Generator, nn
 from torch.distributions import Independent
 
-from shared.contract import Batch, Loss
+from shared.contract import Batch, Loss, per_modality
 from shared.distributions import Likelihood
 from shared.experts import product_of_experts
 from shared.objectives import linear_warmup
@@ -33,10 +33,10 @@ class MVAE(SingleLatentVAE):
         random_subsets: int = 0,
     ) -> None:
         super().__init__(encoders, decoders, likelihoods, latent_dim, warmup_epochs)
-        self.reconstruction_weights = dict.fromkeys(self.modalities, 1.0) | dict(reconstruction_weights or {})
+        self.reconstruction_weights = per_modality("reconstruction_weights", reconstruction_weights, self.modalities)
         self.random_subsets = random_subsets
 
-    def joint(self, experts: Sequence[Independent]) -> Independent:
+    def combine(self, experts: Sequence[Independent]) -> Independent:
         return product_of_experts(experts)
 
     def draw_subsets(self, generator: Generator) -> list[tuple[str, ...]]:
@@ -56,16 +56,17 @@ class MVAE(SingleLatentVAE):
 
         Likelihoods carry λ_m, KL terms the warm-up weight. The terms of single modalities train every encoder by
         itself, which a product posterior needs for crossmodal inference; the random subsets stand for all the others
-        (Wu and Goodman, section 2.2 and Eq. 6). Each modality is encoded once for all terms.
+        (the paper's sub-sampled training). Each modality is encoded once for all terms.
         """
         beta = linear_warmup(epoch, self.warmup_epochs)
-        experts = self.experts(batch)
+        x = {m: batch[m] for m in self.modalities}
+        experts = self.experts(x)
         subsets = {"joint": tuple(experts)} | {m: (m,) for m in experts}
         subsets |= {f"random{i}": subset for i, subset in enumerate(self.draw_subsets(generator))}
         objective, named = 0.0, {}
         for name, subset in subsets.items():
-            q = self.joint([experts[m] for m in subset])
-            terms = self.elbo_terms(q, {}, {m: batch[m] for m in subset}, samples, generator)
+            q = self.combine([experts[m] for m in subset])
+            terms = self.elbo_terms(q, {}, {m: x[m] for m in subset}, samples, generator)
             weighted = sum(self.reconstruction_weights[m] * terms[f"log_p_{m}"] for m in subset)
             objective = objective + beta * terms["kl_g"] - weighted
             if not name.startswith("random"):  # whose modalities, and so the names of their terms, change by the step

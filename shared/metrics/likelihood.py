@@ -40,8 +40,8 @@ class LogWeightSums:
 
     def __init__(self, targets: Sequence[Target]) -> None:
         self.samples = 0
-        self.first: dict[Target, Tensor] = {}
-        self.second: dict[tuple[Target, Target], Tensor] = {}
+        self.weights: dict[Target, Tensor] = {}
+        self.products: dict[tuple[Target, Target], Tensor] = {}
         self.targets = tuple(targets)
 
     def update(self, log_weights: dict[Target, Tensor]) -> None:
@@ -49,21 +49,21 @@ class LogWeightSums:
         wide = {target: log_weights[target].double() for target in self.targets}
         self.samples += next(iter(wide.values())).shape[0]
         for a in self.targets:
-            self.first[a] = _add(self.first.get(a), wide[a].logsumexp(0))
+            self.weights[a] = _add(self.weights.get(a), wide[a].logsumexp(0))
         for a, b in combinations_with_replacement(self.targets, 2):
-            self.second[a, b] = _add(self.second.get((a, b)), (wide[a] + wide[b]).logsumexp(0))
+            self.products[a, b] = _add(self.products.get((a, b)), (wide[a] + wide[b]).logsumexp(0))
 
     def empty_like(self, points: int) -> "LogWeightSums":
         """Room for so many data points."""
         room = LogWeightSums(self.targets)
         room.samples = self.samples
-        room.first = {key: value.new_empty(points) for key, value in self.first.items()}
-        room.second = {key: value.new_empty(points) for key, value in self.second.items()}
+        room.weights = {key: value.new_empty(points) for key, value in self.weights.items()}
+        room.products = {key: value.new_empty(points) for key, value in self.products.items()}
         return room
 
     def place(self, part: "LogWeightSums", start: int) -> None:
         """Write the sums of a chunk of data points, which begins at `start`."""
-        for whole, chunk in ((self.first, part.first), (self.second, part.second)):
+        for whole, chunk in ((self.weights, part.weights), (self.products, part.products)):
             for key, value in chunk.items():
                 whole[key][start : start + len(value)] = value
 
@@ -76,13 +76,14 @@ def _add(total: Tensor | None, more: Tensor) -> Tensor:
 class Summary:
     """An estimate averaged over data points, in nats.
 
-    standard_error: of the mean, from the spread between data points (which the true Monte Carlo error is part of).
+    standard_error: of the mean, from the spread between data points (which the true Monte Carlo error is part of);
+    None for a single point.
     monte_carlo_error: of the mean, from the importance samples alone; far too small where effective samples are few
     (see Estimate). effective_samples: the mean over data points of (Σ w)² / Σ w², of K.
     """
 
     mean: float
-    standard_error: float
+    standard_error: float | None
     monte_carlo_error: float
     effective_samples: float
     points: int
@@ -106,7 +107,7 @@ class Estimate:
         points = len(self.value)
         return Summary(
             mean=self.value.mean().item(),
-            standard_error=(self.value.std() / points**0.5).item() if points > 1 else float("inf"),
+            standard_error=(self.value.std() / points**0.5).item() if points > 1 else None,
             monte_carlo_error=(self.error.square().sum().sqrt() / points).item(),
             effective_samples=self.effective_samples.mean().item(),
             points=points,
@@ -123,15 +124,17 @@ class Estimates:
         """log p(x_T). Its error: sqrt(Σ w² / (Σ w)² - 1/K), the relative error of the mean weight."""
         log_square = self._share(target, target)
         relative = log_square.exp() - 1 / self.sums.samples
-        value = self.sums.first[target] - torch.tensor(float(self.sums.samples)).double().log()
+        value = self.sums.weights[target] - torch.tensor(float(self.sums.samples)).double().log()
         return Estimate(value, relative.clamp_min(0).sqrt(), (-log_square).exp())
 
     def conditional(self, target: Target, given: Target) -> Estimate:
         """log p(x_T) - log p(x_S) = log p(x_T | x_S) for S within T, both from the same samples.
 
         Its error: sqrt(Σ_k (w_Tk / Σ w_T - w_Sk / Σ w_S)²), in which what the two have in common cancels.
-        A difference of two lower bounds is no bound itself.
+        A difference of two lower bounds is no bound itself. ValueError: S is not within T.
         """
+        if not set(given) < set(target):
+            raise ValueError(f"log p({target} | {given}): both sets come from one, the second within the first")
         joint, marginal = self.log_p(target), self.log_p(given)
         variance = (
             self._share(target, target).exp() + self._share(given, given).exp() - 2 * self._share(target, given).exp()
@@ -141,8 +144,8 @@ class Estimates:
 
     def _share(self, a: Target, b: Target) -> Tensor:
         """log of Σ w_a w_b / (Σ w_a Σ w_b), (B,)."""
-        pair = (a, b) if (a, b) in self.sums.second else (b, a)
-        return self.sums.second[pair] - self.sums.first[a] - self.sums.first[b]
+        pair = (a, b) if (a, b) in self.sums.products else (b, a)
+        return self.sums.products[pair] - self.sums.weights[a] - self.sums.weights[b]
 
 
 def estimate(
@@ -157,8 +160,12 @@ def estimate(
     """Importance sampling for B data points, with K = `samples` from q(. | x_given), at most `rows` decoded at a time.
 
     Every decoder runs once for all targets. The points are not divided, so B rows are the fewest: see `over_split`.
-    model: in evaluation mode; in training mode batch normalisation would mix data points.
+    model: in evaluation mode. ValueError: it is not, so that batch normalisation would mix data points; or no samples.
     """
+    if model.training:
+        raise ValueError("the model is in training mode, in which data points are not independent; call model.eval()")
+    if samples < 1:
+        raise ValueError(f"{samples} importance samples: at least one is needed")
     proposal = {m: x[m] for m in given}
     scored = {m: x[m] for m in sorted({m for target in targets for m in target}, key=model.modalities.index)}
     sums = LogWeightSums(targets)

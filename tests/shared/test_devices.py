@@ -3,6 +3,7 @@ import torch
 
 from shared.devices import build, choose_device, describe_device, load_trained
 from shared.errors import InputError
+from shared.spec import resolve
 from shared.training import save
 
 CPU = torch.device("cpu")
@@ -43,6 +44,13 @@ def test_arguments_that_the_builder_does_not_take_are_one_line():
         line = rf"\Apapers/tiny/experiments\.yaml: small\.arguments: [^\n]*{wrong}[^\n]*\Z"
         with pytest.raises(InputError, match=line):
             build(SPEC | {"arguments": arguments})
+
+
+def test_values_that_the_model_refuses_are_one_line():
+    spec = resolve("mhvae", "mnist", "mhvae", "demo", 0)
+    spec["arguments"]["dropout"] = {"image": 0.5, "labl": 0.5}
+    with pytest.raises(InputError, match=r"\Apapers/mhvae/experiments\.yaml: mhvae\.arguments: dropout: labl[^\n]*\Z"):
+        build(spec)
 
 
 def test_initial_weights_depend_on_the_seed_alone():

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from shared.distributions import diagonal
-from shared.experts import mixture_of_experts, product_of_experts, shared_sample, stratified_sample
+from shared.experts import (
+    mixture_of_experts,
+    product_of_experts,
+    product_of_posteriors,
+    shared_sample,
+    stratified_sample,
+)
 from tests.linear_gaussian import assert_mean, generator
 
 EXPERTS = st.lists(st.tuples(st.floats(-3, 3), st.floats(0.2, 3)), min_size=1, max_size=4)
@@ -32,6 +38,33 @@ def test_product_is_the_normalised_product_of_densities(parameters):
     q = product_of_experts([expert(loc, scale) for loc, scale in parameters])
     assert q.mean.item() == pytest.approx(mean, abs=1e-6)
     assert q.variance.item() == pytest.approx(variance, rel=1e-6)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(-3, 3), st.floats(0.2, 0.95)), min_size=1, max_size=4))
+def test_product_of_posteriors_counts_the_prior_once(parameters):
+    log_density = sum(norm(loc, scale).logpdf(GRID) for loc, scale in parameters)
+    log_density -= (len(parameters) - 1) * norm.logpdf(GRID)
+    density = np.exp(log_density - log_density.max())
+    density /= np.trapezoid(density, GRID)
+    mean = np.trapezoid(density * GRID, GRID)
+    variance = np.trapezoid(density * (GRID - mean) ** 2, GRID)
+    q = product_of_posteriors([expert(loc, scale) for loc, scale in parameters])
+    assert q.mean.item() == pytest.approx(mean, abs=1e-6)
+    assert q.variance.item() == pytest.approx(variance, rel=1e-6)
+
+
+def test_product_of_the_posteriors_of_two_observations_is_the_posterior_of_both():
+    # g ~ N(0, 1), observed twice as 3 with noise 1: N(3/2, 1/2) each, N(2, 1/3) together
+    q = product_of_posteriors([expert(1.5, 0.5**0.5), expert(1.5, 0.5**0.5)])
+    assert q.mean.item() == pytest.approx(2)
+    assert q.variance.item() == pytest.approx(1 / 3)
+
+
+def test_a_posterior_wider_than_the_prior_is_no_evidence():
+    q = product_of_posteriors([expert(1.5, 0.5**0.5), expert(-7.0, 1.2)])
+    assert q.mean.item() == pytest.approx(1.5)
+    assert q.variance.item() == pytest.approx(0.5)
 
 
 def test_product_by_hand():

@@ -146,6 +146,12 @@ def test_an_unknown_optimiser_is_one_line(spec, points):
         begin(spec, points)
 
 
+def test_a_last_batch_of_one_that_batch_norm_cannot_take_is_one_line(spec, points):
+    spec["training"]["batch_size"] = len(points) - 1
+    with pytest.raises(InputError, match=r"\A[^\n]*batch_size 19 leaves one of 20 samples[^\n]*\Z"):
+        training.Training(spec, points, "data", CPU)
+
+
 def test_initialisation_leaves_global_random_numbers_alone(spec, points):
     torch.manual_seed(0)
     expected = torch.rand(1)

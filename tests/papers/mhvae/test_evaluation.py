@@ -41,6 +41,14 @@ def test_each_row_scores_what_it_says_from_the_proposal_it_says():
         assert row["samples"] == 5
 
 
+def test_a_likelihood_that_is_not_finite_is_one_line():
+    toy = jmvae(("image", "label"), seed=1)
+    batch = toy.batch(5)
+    batch["label"][2] = float("nan")
+    with pytest.raises(InputError, match=r"\Alikelihood/image\+label from image: not finite for 1 of 5 [^\n]*\Z"):
+        evaluation.likelihoods(toy.model, Split(batch), 10, 5, lambda *purpose: generator(1))
+
+
 @pytest.fixture
 def mnist(tmp_path):
     (tmp_path / "data.json").write_text(json.dumps({"classes": list("0123456789")}))

@@ -158,6 +158,41 @@ def test_loss_is_the_expectation_over_masks():
     assert_mean(losses(toy), -sum(bounds) / 3, precision=0.1)
 
 
-def test_masks_are_no_weights():
-    toy = mhvae(BernoulliDropoutMHVAE, dropout={"a": 0.5, "b": 0.5})
-    assert not {"masks", "probabilities"} & set(toy.model.state_dict())
+@pytest.mark.parametrize("dropout", [{"a": 1.0, "b": 0.5}, {"a": 0.5, "b": 1.0}, {"a": 1.0, "b": 0.0, "c": 1.0}])
+def test_a_modality_that_is_always_dropped_leaves_another(dropout):
+    drawn = masks(dropout, points=500)
+    kept = [w < 1 for w in dropout.values()]
+    assert torch.equal(drawn, torch.tensor(kept).float().expand_as(drawn))
+
+
+def test_masks_of_many_modalities():
+    drawn = masks(dict.fromkeys(map(str, range(40)), 0.9), points=20_000)
+    assert drawn.any(1).all()
+    assert drawn.mean().item() == pytest.approx(0.1 / (1 - 0.9**40), abs=0.003)
+
+
+@pytest.mark.parametrize(
+    ("dropout", "message"),
+    [
+        ({"a": 1.0, "b": 1.0}, "below 1 for one modality"),
+        ({"a": -0.1, "b": 0.5}, "probabilities in"),
+        ({"a": 1.1, "b": 0.5}, "probabilities in"),
+        ({"a": float("nan"), "b": 0.5}, "probabilities in"),
+        ({"a": 0.5}, "dropout: b: give a number for each of a, b"),
+        ({"a": 0.5, "b": 0.5, "c": 0.5}, "dropout: c"),
+    ],
+)
+def test_impossible_dropout_is_refused(dropout, message):
+    with pytest.raises(ValueError, match=message):
+        mhvae(BernoulliDropoutMHVAE, "ab", dropout=dropout)
+
+
+def test_weights_of_no_modality_are_refused():
+    with pytest.raises(ValueError, match="reconstruction_weights: imgae: give a number for each of a, b"):
+        mhvae(KeepAll, "ab", reconstruction_weights={"imgae": 2.0})
+
+
+def test_training_needs_every_modality():
+    toy = mhvae(KeepAll, "ab")
+    with pytest.raises(KeyError, match="b"):
+        toy.model.loss(toy.batch(2, "a"), 0, 1, generator())

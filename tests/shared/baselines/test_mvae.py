@@ -118,3 +118,9 @@ def test_weights_multiply_the_likelihood_of_their_modality_in_every_term():
 @pytest.mark.parametrize("epoch", [1, 4])
 def test_gradients(epoch):
     assert_gradients_match_differences(mvae(seed=5, warmup=4), epoch)
+
+
+def test_training_needs_every_modality():
+    toy = mvae("ab", seed=1)
+    with pytest.raises(KeyError, match="b"):
+        toy.model.loss(toy.batch(2, "a"), 0, 1, generator())

@@ -202,6 +202,7 @@ class Bank(MultimodalVAE):
     def __init__(self, log_weights):
         super().__init__()
         self.log_weights, self.served, self.rows = log_weights, {}, []
+        self.eval()
 
     def sample_latents(self, given, samples, generator):
         points = given["a"][:, 0].long()
@@ -373,3 +374,34 @@ def test_even_parts(total, parts):
     assert max(found) - min(found) <= 1
     assert min(found) >= 1
     assert len(found) == min(parts, total)
+
+
+# Requests without an answer
+
+
+def test_a_model_in_training_mode_is_refused():
+    model = Bank(bank(4, 2)).train()
+    with pytest.raises(ValueError, match="training mode"):
+        estimate(model, numbered(2), "a", TARGETS, 4, generator())
+
+
+def test_no_samples_and_more_points_than_there_are_are_refused():
+    model = Bank(bank(4, 2))
+    with pytest.raises(ValueError, match="0 importance samples"):
+        estimate(model, numbered(2), "a", TARGETS, 0, generator())
+    for points in (0, 3):
+        with pytest.raises(ValueError, match=f"{points} of 2 points"):
+            over_split(model, Split(numbered(2)), "a", TARGETS, 4, generator(), points=points)
+
+
+def test_a_conditional_needs_one_set_within_the_other():
+    found = estimate(Bank(bank(4, 2)), numbered(2), "a", [("a",), ("b",), ("a", "b")], 4, generator())
+    for target, given in ((("a",), ("b",)), (("a",), ("a",)), (("a",), ("a", "b"))):
+        with pytest.raises(ValueError, match="the second within the first"):
+            found.conditional(target, given)
+
+
+def test_one_point_has_no_spread():
+    summary = estimate(Bank(bank(4, 1)), numbered(1), "a", TARGETS, 4, generator()).log_p(("a",)).summary()
+    assert summary.standard_error is None
+    assert summary.points == 1
