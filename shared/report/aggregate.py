@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import hypot, isfinite
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -39,6 +39,7 @@ COLUMNS = [
     "reproduced_mean",
     "reproduced_sd",
     "reproduced_n",
+    "reproduced_mc_error",
     "difference",
     "verdict",
     "protocol",
@@ -53,9 +54,12 @@ MIXED = "mixed code fingerprints"
 
 @dataclass(frozen=True)
 class Measurement:
+    """mc_error: the standard error of the value from the metric's own random numbers, None where none is given."""
+
     name: str
     value: float
     unit: str
+    mc_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -124,10 +128,11 @@ def _name(content: dict[str, Any]) -> str:
 
 
 def _measurement(file: Path, metric: dict[str, Any]) -> Measurement:
-    value = float(metric["value"])
-    if not isfinite(value):
-        raise InputError(f"{file}: {metric['key']} is {value}; evaluate this run again")
-    return Measurement(metric["name"], value, metric["unit"])
+    value, error = (metric.get(key) for key in ("value", "monte_carlo_error"))
+    for number in (value, 0.0 if error is None else error):
+        if not isinstance(number, int | float) or not isfinite(number):
+            raise InputError(f"{file}: {metric['key']} is {number!r}, no finite number; evaluate this run again")
+    return Measurement(metric["name"], value, metric["unit"], error)
 
 
 def _counts(file: Path, content: dict[str, Any]) -> Run:
@@ -139,7 +144,11 @@ def _counts(file: Path, content: dict[str, Any]) -> Run:
 
 
 def build(table: Table, reported: Cells, runs: Sequence[Run], margins: Margins, scale: str) -> pd.DataFrame:
-    """The tidy table, all columns as text: numbers of the paper as printed, ours with six decimals."""
+    """The tidy table, all columns as text: numbers of the paper as printed, ours with six decimals.
+
+    reproduced_mean, reproduced_sd: over reproduced_n runs, one per seed. reproduced_mc_error: the standard error of the
+    mean from the random numbers of the evaluations alone, blank where a metric does not tell its own.
+    """
     lines = [
         _line(table, row, column, reported[row.reported, column.reported], runs, margins, scale)
         for row, column in table.cells()
@@ -184,12 +193,19 @@ def _line(
         "reproduced_mean": fixed(fmean(values)) if values else "",
         "reproduced_sd": fixed(stdev(values)) if len(values) > 1 else "",
         "reproduced_n": str(len(values)) if values else "",
+        "reproduced_mc_error": _mc_error(measured),
         "difference": fixed(fmean(values) - cell.mean) if values and cell.mean is not None else "",
         "verdict": judged,
         "protocol": _protocol(mine, runs),
         "scale": scale,
         "data": " / ".join(sorted({run.data for run in mine})),
     }
+
+
+def _mc_error(measured: Sequence[Measurement]) -> str:
+    """Of the mean of independent evaluations."""
+    errors = [measurement.mc_error for measurement in measured]
+    return "" if not errors or None in errors else fixed(hypot(*errors) / len(errors))
 
 
 def _papers_setting(table: Table, run: Run) -> bool:

@@ -16,7 +16,7 @@ by side, the two words change places:
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise, product
-from math import sqrt
+from math import hypot, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +39,15 @@ FORMS = (*PAIRED_FORMS, "correlates", "on_par", "only_never_worst")
 class Value:
     """A cell of a table, reported or reproduced.
 
-    mean, and its standard deviation (None: unknown) over n runs. rounding: how far the printed mean may be
-    off. direction: which way is better.
+    mean, and its standard deviation (None: unknown) over n runs. mc_error: the standard error that the mean has since
+    the metric is itself an estimate (None: unknown). rounding: how far the printed mean may be off. direction: which
+    way is better.
     """
 
     mean: float
     sd: float | None = None
     n: int | None = None
+    mc_error: float | None = None
     rounding: float = 0.0
     decimals: int = 2
     direction: str = "higher"
@@ -116,9 +118,9 @@ def evaluate(claim: Claim, values: Values, missing: str = NOT_RUN) -> Outcome:
     """Check a claim on the cells of its table; it holds when all its checks do.
 
     A claim that holds is `within noise` when one of its comparisons is, and a claim that fails when all its
-    failing ones are: when runs with other seeds could have turned the verdict. Where the noise is unknown
-    (single runs, printed numbers without spread) nothing is said of it. Where a cell has no number the outcome is
-    `missing`.
+    failing ones are: when other seeds, or other random numbers in the evaluation, could have turned the verdict. Where
+    the noise is unknown (between seeds, of single runs; of printed numbers without spread) nothing is said of it.
+    Where a cell has no number the outcome is `missing`.
     """
     if not claim.cells <= set(values):
         return Outcome(missing)
@@ -161,14 +163,17 @@ def _less(a: Value, b: Value) -> Outcome:
 
 
 def within_noise(a: Value, b: Value) -> bool:
-    """Whether Welch's t test (95 %, two-sided) leaves the order of two means open.
+    """Whether the order of two means is open: they differ by less than two of their combined Monte Carlo errors, or
+    Welch's t test (95 %, two-sided) over the runs does not tell them apart.
 
-    Rounding of printed means counts against the difference. False where sd or n is unknown.
+    Rounding of printed means counts against the difference. What is unknown of either mean is not looked at.
     """
+    difference = abs(a.mean - b.mean) - a.rounding - b.rounding
+    if a.mc_error is not None and b.mc_error is not None and difference <= 2 * hypot(a.mc_error, b.mc_error):
+        return True
     if a.sd is None or b.sd is None or min(a.n or 0, b.n or 0) < 2:
         return False
     va, vb = a.sd**2 / a.n, b.sd**2 / b.n
-    difference = abs(a.mean - b.mean) - a.rounding - b.rounding
     if va + vb == 0:
         return difference <= 0
     degrees = (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
@@ -203,7 +208,14 @@ def _only_never_worst(check: Check, values: Values) -> Outcome:
 
 def value_of(cell: Reported) -> Value:
     """The claim-checking view of a reported number, which must have a mean."""
-    return Value(cell.mean, standard_deviation(cell), cell.n, cell.half_unit, cell.decimals, cell.direction)
+    return Value(
+        mean=cell.mean,
+        sd=standard_deviation(cell),
+        n=cell.n,
+        rounding=cell.half_unit,
+        decimals=cell.decimals,
+        direction=cell.direction,
+    )
 
 
 def load_claims(path: Path, table: str) -> list[Claim]:

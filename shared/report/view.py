@@ -27,8 +27,9 @@ MAX_DECIMALS = 6  # what the tidy table holds
 STAND_IN_CAPTION = "The data are stand-ins made by this package: no number can be compared with the paper's."
 
 CLAIM_NOTE = (
-    "In brackets the numbers that decide. Tied: equal where the claim says more. Within noise: Welch's t "
-    "test (95 %) leaves the order open, so that other seeds could reverse it; of single runs nothing is said."
+    "In brackets the numbers that decide. Tied: equal where the claim says more. Within noise: other seeds (Welch's t "
+    "test, 95 %) or other random numbers in the evaluation (two Monte Carlo errors) could reverse the order; of single "
+    "runs only the latter can be known, and only where the metric tells its error."
 )
 
 
@@ -145,6 +146,7 @@ def _values(cells: dict[tuple[str, str], dict[str, str]], reported: Cells) -> Va
             mean=float(line["reproduced_mean"]),
             sd=float(line["reproduced_sd"]) if line["reproduced_sd"] else None,
             n=int(line["reproduced_n"]),
+            mc_error=float(line["reproduced_mc_error"]) if line["reproduced_mc_error"] else None,
             decimals=decimals_of(float(line["reproduced_mean"]), reported[key].decimals),
             direction=line["direction"],
         )

@@ -11,8 +11,10 @@ from tests.shared.report.example import COUNTS, MARGINS, REPORTED, REPORTED_COUN
 
 COLUMNS = (
     "table,row,column,metric,unit,direction,reported_mean,reported_spread,reported_spread_kind,reported_n,"
-    "reproduced_mean,reproduced_sd,reproduced_n,difference,verdict,protocol,scale,data"
+    "reproduced_mean,reproduced_sd,reproduced_n,reproduced_mc_error,difference,verdict,protocol,scale,data"
 )
+
+METRIC = {"key": "k", "variant": "", "name": "K", "value": 1.0, "unit": ""}
 
 
 def table(folder, *contents):
@@ -27,13 +29,13 @@ def test_columns_and_values_of_the_csv(tmp_path):
     assert lines[0] == COLUMNS
     assert lines[1] == (
         "table9_example,A,image FID,FID,,lower,100.0,3.0,sd,3,"
-        '101.000000,2.828427,2,1.000000,agrees,test split; 3 neighbours,paper,"Real Flowers, 10 classes"'
+        '101.000000,2.828427,2,,1.000000,agrees,test split; 3 neighbours,paper,"Real Flowers, 10 classes"'
     )
     assert lines[2] == (
         "table9_example,A,caption recall,Recall,%,higher,50.0,,,,"
-        '51.000000,0.000000,2,1.000000,agrees (margin only),test split; 3 neighbours,paper,"Real Flowers, 10 classes"'
+        '51.000000,0.000000,2,,1.000000,agrees (margin only),test split; 3 neighbours,paper,"Real Flowers, 10 classes"'
     )
-    assert lines[3] == "table9_example,C,image FID,FID,,lower,120.0,3.0,sd,3,,,,,not run,,paper,"
+    assert lines[3] == "table9_example,C,image FID,FID,,lower,120.0,3.0,sd,3,,,,,,not run,,paper,"
     assert len(lines) == 4  # the paper has no caption recall for C
 
 
@@ -84,6 +86,17 @@ def test_a_substitute_metric_keeps_its_name_and_is_not_comparable(tmp_path):
     assert cells.loc[("A", "caption recall"), "verdict"] == "agrees (margin only)"
 
 
+def test_the_estimators_own_error_is_that_of_the_mean(tmp_path):
+    first, second = metrics(seed=0), metrics(seed=1)
+    for content, error in ((first, 0.3), (second, 0.4)):
+        content["metrics"][0]["monte_carlo_error"] = error
+    first["metrics"][1]["monte_carlo_error"] = 0.1  # and the second one's is unknown
+    errors = table(tmp_path, first, second)["reproduced_mc_error"]
+    assert errors["A", "image FID"] == "0.250000"  # sqrt(0.3² + 0.4²) / 2
+    assert errors["A", "caption recall"] == ""
+    assert errors["C", "image FID"] == ""
+
+
 def test_diverged_runs(tmp_path):
     lost = {"diverged": {"epoch": 3, "step": 10}, "metrics": []}
     alone = table(tmp_path / "alone", metrics(**lost))
@@ -127,7 +140,10 @@ def test_counts_are_comparable_at_every_scale(tmp_path):
         ({"scale": "demo"}, "scale is 'demo'"),
         ({"paper": "other"}, "paper is 'other'"),
         ({"metrics": [{"key": "image/fid"}]}, "make it again"),
-        ({"metrics": [{"key": "k", "variant": "", "name": "K", "value": float("nan"), "unit": ""}]}, "k is nan"),
+        ({"metrics": [METRIC | {"value": float("nan")}]}, "k is nan"),
+        ({"metrics": [METRIC | {"value": "abc"}]}, "k is 'abc'"),
+        ({"metrics": [METRIC | {"monte_carlo_error": "x"}]}, "k is 'x'"),
+        ({"metrics": [METRIC | {"monte_carlo_error": float("inf")}]}, "k is inf"),
     ],
 )
 def test_wrong_files_are_one_line(tmp_path, changes, message):

@@ -87,6 +87,27 @@ def test_noise_is_named_only_where_it_can_be_known():
     assert outcome("less", [1.0, 1.1], sd=None, n=1).outcome == "holds"
 
 
+@pytest.mark.parametrize(
+    ("difference", "errors", "expected"),
+    [
+        (0.0092, (0.0095, 0.0101), True),  # two errors: 0.0277
+        (0.0276, (0.0095, 0.0101), True),
+        (0.0278, (0.0095, 0.0101), False),
+        (0.0092, (0.0095, None), False),
+    ],
+)
+def test_single_runs_are_within_the_noise_of_their_estimators(difference, errors, expected):
+    a, b = (Value(mean, mc_error=error, n=1) for mean, error in zip((-228.9, -228.9 - difference), errors, strict=True))
+    assert within_noise(a, b) == within_noise(b, a) == expected
+
+
+def test_seeds_and_estimator_are_two_kinds_of_noise():
+    a, b = (Value(mean, sd=1.0, n=3, mc_error=0.01) for mean in (0.0, 0.5))
+    assert within_noise(a, b)
+    a, b = (Value(mean, sd=0.01, n=3, mc_error=1.0) for mean in (0.0, 0.5))
+    assert within_noise(a, b)
+
+
 @pytest.mark.parametrize("shift", [1.0, 3.0, 4.0, 6.0])
 def test_noise_is_welchs_test(shift):
     a, b = Value(0.0, 1.0, 3), Value(shift, 2.0, 5)

@@ -150,6 +150,15 @@ def test_claims_are_checked_on_both_sets_of_numbers(tmp_path):
     assert view(tmp_path, "partly run").claims[0].reproduced.outcome == "not run"
 
 
+def test_a_claim_on_single_runs_knows_the_error_of_their_metrics(tmp_path):
+    first, second = metrics(fid=101.0), metrics("c", fid=101.1)
+    for content in (first, second):
+        content["metrics"][0]["monte_carlo_error"] = 0.05
+    runs = load_runs(write(tmp_path, first, second), "example", "paper")
+    shown = make_view(TABLE, build(TABLE, REPORTED, runs, MARGINS, "paper"), REPORTED, CLAIMS)
+    assert str(shown.claims[0].reproduced) == "holds (within noise) (101.0 < 101.1)"
+
+
 def test_markdown_tables_are_rectangular(tmp_path, case):
     blocks = re.findall(r"(?:^\|.*\|$\n?)+", to_markdown(view(tmp_path, case)), flags=re.MULTILINE)
     assert len(blocks) == 2
