@@ -123,35 +123,24 @@ def _nothing_left(error: urllib.error.HTTPError, part: Path, start: int) -> bool
 
 
 def _verify(url: str, part: Path, size: int | None, checksum: Checksum | None) -> None:
-    problem = mismatch(part, size, checksum)
+    problem = ledger.mismatch(part, size, checksum)
     if problem is not None:
         part.unlink()
         raise InputError(f"{url}: not the expected file ({problem}), removed; try again or fetch it by hand")
 
 
-def mismatch(path: Path, size: int | None, checksum: Checksum | None) -> str | None:
-    """How a file differs from what is expected of it, None if it does not."""
-    actual = path.stat().st_size
-    if size is not None and actual != size:
-        return f"{actual} bytes instead of {size}"
-    if checksum is not None and not checksum.matches(path):
-        return f"{checksum.algorithm} {checksum.of(path)[:16]}... instead of {checksum.digest[:16]}..."
-    return None
-
-
-def _check_local(path: Path, root: Path, entry: Entry) -> str | None:
-    """Print what is known of a local file; return what is wrong with it, if anything."""
-    if path != root / entry.path:
-        print(f"ok       {path}  (accepted in place of {Path(entry.path).name}; not compared with a checksum)")
-        return None
-    problem = mismatch(path, entry.bytes, entry.checksum)
+def _check_local(path: Path, root: Path, entry: Entry) -> bool:
+    """Print what is known of a local file; return whether nothing is wrong with it."""
+    problem = ledger.fault(root, entry, path)
     if problem is not None:
         print(f"WRONG    {path}  ({problem}; kept: a local file wins; delete it to fetch the official one)")
+    elif path != root / entry.path:
+        print(f"ok       {path}  (accepted in place of {Path(entry.path).name}; not compared with a checksum)")
     elif entry.checksum is None:
         print(f"ok       {path}  (present; no official checksum is known)")
     else:
         print(f"ok       {path}  ({entry.checksum.algorithm} matches)")
-    return problem
+    return problem is None
 
 
 def _download(entry: Entry, destination: Path) -> bool:
@@ -190,19 +179,19 @@ def _instructions(entry: Entry, root: Path) -> str:
 def download(dataset: str, data_root: str | Path) -> bool:
     """Fetch and verify a data set's files, a line on each. Returns whether the required ones are right."""
     root = Path(data_root)
-    missing, complete = [], True
+    by_hand, complete = [], True
     for entry in ledger.entries(dataset):
         local = ledger.locate(root, entry)
         if local is not None:
-            right = _check_local(local, root, entry) is None
+            right = _check_local(local, root, entry)
         else:
             right = entry.url is not None and _download(entry, root / entry.path)
-            if not right:
-                missing.append(entry)
+        if not right and (local is None or entry.url is None):
+            by_hand.append(entry)
         complete = complete and (right or not entry.required)
-    if missing:
+    if by_hand:
         print("\nTo be fetched by hand:\n")
-        print("\n\n".join(_instructions(entry, root) for entry in missing))
+        print("\n\n".join(_instructions(entry, root) for entry in by_hand))
     print(f"\n{dataset}: {'all required files are there' if complete else 'required files missing or wrong'}")
     return complete
 

@@ -118,12 +118,49 @@ def locate(data_root: str | Path, entry: Entry) -> Path | None:
 
 
 def require(data_root: str | Path, dataset: str, key: str) -> Path:
-    """As `locate`. InputError: there is no local file; the line says what to fetch and where to put it."""
+    """As `locate`, and checked, so that nobody reads what is not the official file.
+
+    InputError: there is no local file, or it is not the right one; the line says what to fetch and where to put it.
+    """
     wanted = entry(dataset, key)
-    found = locate(data_root, wanted)
+    found, how = locate(data_root, wanted), how_to_get(data_root, dataset, wanted)
     if found is None:
-        raise InputError(f"{Path(data_root) / wanted.path}: missing; {how_to_get(data_root, dataset, wanted)}")
+        raise InputError(f"{Path(data_root) / wanted.path}: missing; {how}")
+    if problem := fault(data_root, wanted, found):
+        raise InputError(f"{found}: {problem}; delete it and fetch it again: {how}")
     return found
+
+
+def fault(data_root: str | Path, entry: Entry, path: Path) -> str | None:
+    """What is wrong with the local file or folder of an entry, None if nothing is known to be.
+
+    What has the official name must be the official file. An alternative must not be empty, and be a file or a folder
+    as its name promises.
+    """
+    if path.is_dir() and path.suffix:
+        return "a folder, where a file belongs"
+    if path.is_file() and not path.suffix:
+        return "a file, where a folder belongs"
+    if path.is_dir():
+        return None if any(path.iterdir()) else "an empty folder"
+    if not path.stat().st_size:
+        return "an empty file, 0 bytes"
+    official = path == Path(data_root) / entry.path
+    problem = mismatch(path, entry.bytes, entry.checksum) if official else None
+    if problem is None:
+        return None
+    own = f" (a version of your own is called {' or '.join(entry.alternatives)})" if entry.alternatives else ""
+    return f"not the official file, {problem}{own}"
+
+
+def mismatch(path: Path, size: int | None, checksum: Checksum | None) -> str | None:
+    """How a file differs from what is expected of it, None if it does not."""
+    actual = path.stat().st_size
+    if size is not None and actual != size:
+        return f"{actual} bytes instead of {size}"
+    if checksum is not None and not checksum.matches(path):
+        return f"{checksum.algorithm} {checksum.of(path)[:16]}... instead of {checksum.digest[:16]}..."
+    return None
 
 
 def how_to_get(data_root: str | Path, dataset: str, entry: Entry) -> str:

@@ -5,8 +5,10 @@ set are joined, training images first, and split anew, as the paper does.
 """
 
 import gzip
+import math
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -24,22 +26,26 @@ CLASSES = {
 PARTS = ("train", "test")
 SIDE = 28
 _UNSIGNED_BYTES = 0x08  # the type code of the idx format
+_CHUNK = 1 << 20
+_ADVICE = "delete it and fetch it again"
 # What `binarise` may be: none keeps grey values, threshold cuts in the middle, sampled draws every pixel once.
 BINARISE = ("none", "threshold", "sampled")
 
 
 def load(spec: DatasetSpec, data_root: str | Path) -> Prepared:
-    """Read, check and split the official files. InputError: a file is missing, damaged, or not the official one."""
+    """Check, read and split the official files.
+
+    Options binarise (one of BINARISE), split_seed: of the split, and of the pixels that `binarise: sampled` draws.
+
+    InputError: a file is missing or is not the official one, which is known before it is read.
+    """
     options = spec.read(binarise=BINARISE, split_seed=0)
     keys = [f"{part}_{kind}" for part in PARTS for kind in ("images", "labels")]
     files = {key: ledger.require(data_root, spec.name, key) for key in keys}
-    images = np.concatenate([read_idx(files[f"{part}_images"], 3) for part in PARTS])
-    labels = np.concatenate([read_idx(files[f"{part}_labels"], 1) for part in PARTS])
-    if images.shape != (len(labels), SIDE, SIDE) or labels.max() >= len(CLASSES[spec.name]):
-        raise InputError(
-            f"{files['train_images'].parent}: {len(images)} images of {images.shape[1]}x{images.shape[2]} pixels and "
-            f"{len(labels)} labels up to {labels.max()} do not belong together; fetch the official files again"
-        )
+    parts = [
+        read_part(files[f"{part}_images"], files[f"{part}_labels"], classes=len(CLASSES[spec.name])) for part in PARTS
+    ]
+    images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return split_images(spec.name, images, labels, options, stand_in=False, made_of=NAMES[spec.name], files=files)
 
 
@@ -82,17 +88,48 @@ def binarised(images: np.ndarray, how: str, seed: int) -> np.ndarray:
     return images
 
 
+def read_part(images_path: Path, labels_path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images, uint8 (N, 28, 28), and their labels, uint8 (N,).
+
+    InputError: a file is damaged, the images are of another size, or the labels are not theirs.
+    """
+    images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
+    if images.shape[1:] != (SIDE, SIDE):
+        size = "x".join(map(str, images.shape[1:]))
+        raise InputError(f"{images_path}: images of {size} pixels, not {SIDE}x{SIDE}; {_ADVICE}")
+    if len(labels) != len(images):
+        raise InputError(f"{labels_path}: {len(labels)} labels for {len(images)} images; {_ADVICE}")
+    if labels.max() >= classes:
+        raise InputError(f"{labels_path}: the label {labels.max()}, where {classes - 1} is the last; {_ADVICE}")
+    return images, labels
+
+
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """An array of unsigned bytes from a compressed idx file. InputError: it is damaged, or holds something else."""
-    advice = "delete it and fetch it again"
+    """An array of unsigned bytes from a compressed idx file; no more is decompressed than its header announces.
+
+    InputError: it is damaged, empty, or holds something else.
+    """
+    length = 4 + 4 * dimensions
     try:
-        content = gzip.decompress(path.read_bytes())
+        with gzip.open(path) as file:
+            header = file.read(length)
+            if header[:4] != bytes([0, 0, _UNSIGNED_BYTES, dimensions]) or len(header) < length:
+                raise InputError(f"{path}: not an idx file of {dimensions} dimensions; {_ADVICE}")
+            shape = tuple(np.frombuffer(header, ">u4", dimensions, offset=4).tolist())
+            content = _read_up_to(file, math.prod(shape) + 1)  # to its end, where the checksum is
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: not a whole gzip file ({error}); {advice}") from None
-    header = 4 + 4 * dimensions
-    if content[:4] != bytes([0, 0, _UNSIGNED_BYTES, dimensions]) or len(content) < header:
-        raise InputError(f"{path}: not an idx file of {dimensions} dimensions; {advice}")
-    shape = tuple(np.frombuffer(content, ">u4", dimensions, offset=4).tolist())
-    if len(content) != header + np.prod(shape):
-        raise InputError(f"{path}: {len(content) - header} bytes where its header says {shape}; {advice}")
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+        raise InputError(f"{path}: not a whole gzip file ({error}); {_ADVICE}") from None
+    if len(content) != math.prod(shape):
+        found = "more" if len(content) > math.prod(shape) else f"only {len(content)}"
+        raise InputError(f"{path}: {found} bytes where its header says {shape}; {_ADVICE}")
+    if not content:
+        raise InputError(f"{path}: holds nothing, its header says {shape}; {_ADVICE}")
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _read_up_to(file: BinaryIO, size: int) -> bytearray:
+    """At most `size` bytes, whose memory is taken as they come: a damaged header may announce any number."""
+    content = bytearray()
+    while chunk := file.read(min(_CHUNK, size - len(content))):
+        content += chunk
+    return content

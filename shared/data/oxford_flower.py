@@ -205,7 +205,7 @@ def _embedding_files(wanted: str, root: Path) -> dict[str, Path]:
     found = {key: ledger.locate(root, ledger.entry(DATASET, key)) for key in _EMBEDDING_KEYS}
     missing = [key for key, path in found.items() if path is None]
     if not missing:
-        return found
+        return {key: ledger.require(root, DATASET, key) for key in _EMBEDDING_KEYS}
     if wanted == "char_cnn_rnn_or_tfidf_svd":
         return {}
     entry = ledger.entry(DATASET, missing[0])

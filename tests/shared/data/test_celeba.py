@@ -96,7 +96,7 @@ class Official:
 @pytest.fixture
 def official(tmp_path: Path) -> Iterator[Official]:
     """Small files under the official names, which pass for the official ones."""
-    with mock.patch.object(ledger.Checksum, "matches", return_value=True):
+    with mock.patch.object(ledger, "mismatch", return_value=None):
         yield Official(tmp_path)
 
 
@@ -234,7 +234,21 @@ def test_grey_photographs_get_three_channels(official: Official) -> None:
 def test_other_content_under_the_official_name_is_refused(tmp_path: Path) -> None:
     official = Official(tmp_path)
     official.write(zipped=False)
-    assert "list_attr_celeba.txt: not the official file, its checksum differs" in error_of(official)
+    message = error_of(official)
+    assert re.search(
+        r"list_attr_celeba.txt: not the official file, [0-9]+ bytes instead of 26721026; delete it", message
+    )
+    assert not (official.root / "out").exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(official: Official) -> None:
+    official.write()
+    (official.folder / "img_align_celeba.zip").unlink()
+    (official.folder / "img_align_celeba").touch()
+    assert "img_align_celeba: a file, where a folder belongs; delete it and fetch it again" in error_of(official)
+    (official.folder / "img_align_celeba").unlink()
+    (official.folder / "img_align_celeba").mkdir()
+    assert "img_align_celeba: an empty folder; delete it and fetch it again" in error_of(official)
 
 
 def test_absent_images_say_what_to_fetch_and_where_to_put_it(official: Official) -> None:

@@ -194,6 +194,72 @@ def test_the_command_keeps_but_reports_a_local_file_with_another_checksum(
     assert (tmp_path / "set/online.bin").read_bytes() == b"my own"
 
 
+@pytest.mark.parametrize("wrong", ["empty", "folder", "alternative"])
+@pytest.mark.usefixtures("small_ledger")
+def test_the_command_reports_what_cannot_be_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/online.bin").write_bytes(CONTENT)
+    if wrong == "empty":
+        (tmp_path / "set/manual.bin").touch()
+    elif wrong == "folder":
+        (tmp_path / "set/manual.bin").mkdir()
+    else:
+        (tmp_path / "set/others").write_bytes(b"a file, where the archive's folder belongs")
+    assert not download.download("set", tmp_path)
+    out = capsys.readouterr().out
+    assert "WRONG" in out
+    assert {"empty": "an empty file, 0 bytes", "folder": "a folder, where", "alternative": "a file, where"}[
+        wrong
+    ] in out
+    assert "Ask the authors." in out  # how to get the right one
+    assert "required files missing or wrong" in out
+
+
+def test_celebas_photographs_are_a_zip_archive_or_a_folder_of_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entry = ledger.entry("celeba", "images")
+    folder = tmp_path / "celeba/img_align_celeba"
+    folder.parent.mkdir()
+    folder.touch()
+    assert ledger.fault(tmp_path, entry, folder) == "a file, where a folder belongs"
+    assert not download.download("celeba", tmp_path)
+    assert f"WRONG    {folder}" in capsys.readouterr().out
+    folder.unlink()
+    folder.mkdir()
+    assert ledger.fault(tmp_path, entry, folder) == "an empty folder"
+    (folder / "000001.jpg").touch()
+    assert ledger.fault(tmp_path, entry, folder) is None
+
+
+def test_names_in_the_ledger_tell_files_from_folders() -> None:
+    for entry in (entry for dataset in ledger.datasets() for entry in ledger.entries(dataset)):
+        assert Path(entry.path).suffix
+    folders = {
+        name
+        for dataset in ledger.datasets()
+        for entry in ledger.entries(dataset)
+        for name in entry.alternatives
+        if not Path(name).suffix
+    }
+    assert folders == {"oxford_flower/jpg", "oxford_flower/cvpr2016_flowers", "celeba/img_align_celeba"}
+
+
+@pytest.mark.usefixtures("small_ledger")
+def test_a_file_is_verified_before_anybody_gets_it(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    path = tmp_path / "set/online.bin"
+    path.write_bytes(CONTENT)
+    assert ledger.require(tmp_path, "set", "online") == path
+    path.write_bytes(CONTENT[:-1] + b"x")
+    with pytest.raises(
+        InputError, match=r"online\.bin: not the official file, sha256 [^\n]*; delete it and fetch [^\n]*run"
+    ):
+        ledger.require(tmp_path, "set", "online")
+
+
 def test_the_ledger_is_complete_and_its_paths_stay_inside_their_folder() -> None:
     lengths = {"sha256": 64, "md5": 32}
     for dataset in ledger.datasets():
