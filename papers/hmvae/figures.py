@@ -8,9 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from shared.errors import InputError
-from shared.report.drawing import FONT, Page, mosaic
-
-Samples = Mapping[str, np.ndarray]
+from shared.report.drawing import FONT, Page, Samples, arrays_of, mosaic, why_missing
 
 # In the paper's order, with the names above its columns.
 MODELS = {
@@ -31,6 +29,7 @@ HIERARCHY = {
     "given_x2_mean_1-4": r"$\{z_{1,1}, \ldots, z_{1,4}\}$",
 }
 
+_AXES = {"captions": "B", "real": "BCHW", "given_x2": "BKCHW"}
 _CAPTIONS, _CAPTION_LENGTH = 5, 85  # the paper trims long captions, too
 _SAMPLES, _PER_LINE = 6, 3
 
@@ -43,15 +42,19 @@ _NAMES, _TITLE = 0.34, 0.24
 def fig7_oxford_flower_samples(samples: Mapping[str, Samples], note: str) -> Figure:
     """Draw both halves of the figure.
 
-    samples: per run the arrays of its samples.npz: captions (C,), real (C, 3, H, W), given_x2
-    (C, K, 3, H, W), and for the deep HMVAE given_x2_mean_<levels>, shaped like given_x2; images are uint8.
-    What is missing is drawn as not run. note: what the margin says of scale and data.
+    samples: per run the arrays of its samples.npz: captions (B,), real (B, 3, H, W), given_x2
+    (B, K, 3, H, W), and for the deep HMVAE given_x2_mean_<levels>, shaped like given_x2; images are uint8.
+    What is missing says why. note: what the margin says of scale and data.
 
-    InputError: no samples at all, or models that were given different captions.
+    InputError: no samples at all, arrays of other shapes, or models that were given different captions.
     """
-    captions, real = _conditions(samples)
-    models = {key: samples.get(key, {}).get("given_x2") for key in MODELS}
-    hierarchy = {key: samples.get(DEEP, {}).get(key) for key in HIERARCHY}
+    if not samples:
+        raise InputError("--samples: none given; name at least one run's samples.npz as experiment/model=FILE")
+    means = dict.fromkeys(HIERARCHY, _AXES["given_x2"])
+    runs = {run: arrays_of(samples, run, _AXES | (means if run == DEEP else {})) for run in MODELS}
+    captions, real = _conditions({run: arrays for run, arrays in runs.items() if arrays})
+    models = {run: arrays["given_x2"] if arrays else why_missing(samples, run) for run, arrays in runs.items()}
+    hierarchy = {key: runs[DEEP][key] if runs[DEEP] else why_missing(samples, DEEP) for key in HIERARCHY}
     title_models = r"(a) Models: samples of $p(\mathbf{x}_1 \mid \mathbf{x}_2)$"
     title_hierarchy = "(b) Hierarchy of the deep HMVAE (below: the latent variables set to their means)"
 
@@ -79,11 +82,11 @@ def _draw_half(
     title: str,
     captions: np.ndarray,
     real: np.ndarray,
-    columns: Mapping[str, np.ndarray | None],
+    columns: Mapping[str, np.ndarray | str],
     names: Mapping[str, str],
     names_above: bool,
 ) -> None:
-    """One half of the figure from y down: captions, test images, and a column of samples per name."""
+    """One half of the figure from y down: captions, test images, and per name a column of samples, or why not."""
     width, height = _block_size(columns)
     first = y + _TITLE + (_NAMES if names_above else 0)
     last = first + len(captions) * (height + _GAP)
@@ -99,9 +102,8 @@ def _draw_half(
 
 def _conditions(samples: Mapping[str, Samples]) -> tuple[np.ndarray, np.ndarray]:
     """Captions (C,) and real images (C, 3, H, W), which all models share."""
-    samples = {run: arrays for run, arrays in samples.items() if "captions" in arrays}  # a run that diverged has none
-    if not samples:
-        raise InputError("--samples: none given; name at least one run's samples.npz as experiment/model=FILE")
+    if not samples:  # all diverged: one blank line, and none of them
+        return np.array([""]), np.full((1, 3, 1, 1), 255, np.uint8)
     first = next(iter(samples))
     for model, arrays in samples.items():
         if not np.array_equal(arrays["captions"], samples[first]["captions"]):
@@ -120,10 +122,10 @@ def _draw_conditions(page: Page, y: float, height: float, captions: np.ndarray, 
 
 
 def _draw_column(
-    page: Page, x: float, y: float, width: float, height: float, rows: int, generated: np.ndarray | None
+    page: Page, x: float, y: float, width: float, height: float, rows: int, generated: np.ndarray | str
 ) -> None:
-    if generated is None:
-        page.not_run(x, y, width, rows * (height + _GAP) - _GAP)
+    if isinstance(generated, str):
+        page.missing(x, y, width, rows * (height + _GAP) - _GAP, generated)
         return
     for row in range(rows):
         page.image(x, y + row * (height + _GAP), width, height, block(generated[row]))

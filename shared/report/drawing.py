@@ -1,5 +1,6 @@
 """Pieces of figures that show images."""
 
+from collections.abc import Mapping
 from math import ceil
 from textwrap import fill
 
@@ -7,6 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+
+from shared.errors import InputError
+from shared.report.compare import DIVERGED, NOT_RUN
+
+Samples = Mapping[str, np.ndarray]
 
 FONT = 7
 _PIXELS = "none"  # a PDF then holds the images as they are, not resampled for its resolution
@@ -40,10 +46,42 @@ class Page:
         style = {"rotation": 270, "color": "0.35", "size": size, "linespacing": 1.0}
         self.text(self.width - 0.10, self.height / 2, fill(note, characters), **style)
 
-    def not_run(self, x: float, y: float, width: float, height: float) -> None:
-        """A grey field in the place of images that were not made."""
+    def missing(self, x: float, y: float, width: float, height: float, reason: str) -> None:
+        """A grey field in the place of images that were not made, and why."""
         self.axes(x, y, width, height).add_patch(Rectangle((0, 0), 1, 1, facecolor="0.94"))
-        self.text(x + width / 2, y + height / 2, "not run", style="italic", color="0.35")
+        self.text(x + width / 2, y + height / 2, reason, style="italic", color="0.35")
+
+
+def arrays_of(samples: Mapping[str, Samples], run: str, axes: Mapping[str, str]) -> Samples | None:
+    """The arrays of a run that a figure draws; None where the run has no images, see `why_missing`.
+
+    axes: for each array a letter per axis; the same letter is the same length in all arrays of the run. What ends with
+    the axes CHW are images: uint8, one channel or three.
+
+    InputError: an array is missing, empty, or has other axes.
+    """
+    arrays = {name: array for name, array in samples.get(run, {}).items() if name != "data"}
+    if not arrays:
+        return None
+    lengths: dict[str, int] = {}
+    for name, letters in axes.items():
+        if name not in arrays:
+            raise InputError(f"--samples: {run}: no array `{name}`; evaluate this run again")
+        array, is_image = arrays[name], letters.endswith("CHW")
+        shaped = array.ndim == len(letters) and array.size > 0
+        shaped = shaped and all(lengths.setdefault(x, n) == n for x, n in zip(letters, array.shape, strict=True))
+        if not shaped or (is_image and (array.dtype != np.uint8 or array.shape[-3] not in (1, 3))):
+            elsewhere = "".join(f", {x} = {n}" for x, n in lengths.items())
+            expected = f"({', '.join(letters)}){' of uint8, C = 1 or 3' if is_image else ''}{elsewhere}"
+            raise InputError(
+                f"--samples: {run}: `{name}` is {array.dtype} {array.shape}, not {expected}; evaluate this run again"
+            )
+    return arrays
+
+
+def why_missing(samples: Mapping[str, Samples], run: str) -> str:
+    """Why a run has no images: no file was given, or it is that of a run that diverged, which names its data only."""
+    return DIVERGED if run in samples else NOT_RUN
 
 
 def mosaic(images: np.ndarray, per_line: int, lines: int | None = None, gap: int = _WHITE) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from papers.hmvae.figures import HIERARCHY, MODELS, block, fig7_oxford_flower_samples
+from papers.hmvae.figures import DEEP, HIERARCHY, MODELS, block, fig7_oxford_flower_samples
 from shared.errors import InputError
 
 
@@ -39,6 +39,27 @@ def test_missing_models_and_variants_are_not_run():
     means = {key: samples(seed=1)["given_x2"] for key in HIERARCHY if key != "given_x2"}
     figure = fig7_oxford_flower_samples({key: samples(**means) for key in MODELS}, "scale: reduced")
     assert "not run" not in texts(figure)
+
+
+def test_a_model_that_diverged_says_so_in_both_halves():
+    lost = {"data": np.array("flowers")}
+    figure = fig7_oxford_flower_samples({"oxford_flower/mvae": samples(), DEEP: lost}, "scale: reduced")
+    assert texts(figure).count("diverged") == 1 + len(HIERARCHY)
+    assert texts(figure).count("not run") == len(MODELS) - 2
+    assert texts(fig7_oxford_flower_samples({DEEP: lost}, "")).count("diverged") == 1 + len(HIERARCHY)
+
+
+@pytest.mark.parametrize(
+    ("run", "change", "message"),
+    [
+        ("oxford_flower/mvae", {"real": np.zeros((1, 3, 64, 64), np.uint8)}, "`real` is uint8"),
+        ("oxford_flower/mvae", {"given_x2": np.zeros((2, 6, 64, 64), np.uint8)}, "`given_x2` is uint8"),
+        (DEEP, {}, "no array `given_x2_mean_1`"),
+    ],
+)
+def test_arrays_of_another_shape_are_one_line(run, change, message):
+    with pytest.raises(InputError, match=f"{run}: {message}"):
+        fig7_oxford_flower_samples({run: samples(**change)}, "")
 
 
 def test_names_captions_and_margin():

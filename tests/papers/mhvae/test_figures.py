@@ -34,10 +34,35 @@ def test_six_panels_with_their_conditions_and_the_margin():
     np.testing.assert_array_equal(drawn[5][:64, 66:130], all_runs["celeba/mhvae"]["prior"][1].transpose(1, 2, 0))
 
 
-@pytest.mark.parametrize("arrays", [None, {"data": np.array("a run that diverged")}])
-def test_missing_runs_are_not_run(arrays):
-    given = {"mnist/mhvae": samples("3")} | ({"celeba/mhvae": arrays} if arrays else {})
-    assert texts(fig4_mhvae_samples(given, "")).count("not run") == 4
+def test_a_run_that_was_not_made_and_one_that_diverged_say_so():
+    given = {"mnist/mhvae": samples("3"), "celeba/mhvae": {"data": np.array("faces")}}  # as a run that diverged leaves
+    shown = texts(fig4_mhvae_samples(given, ""))
+    assert shown.count("not run") == shown.count("diverged") == 2
+    assert shown.index("not run") < shown.index("diverged")
+    assert texts(fig4_mhvae_samples({"celeba/mhvae": {"data": np.array("faces")}}, "")).count("diverged") == 2
+
+
+GOOD = samples("3")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"conditions": None}, "no array `conditions`"),
+        ({"prior": None}, "no array `prior`"),
+        ({"conditions": np.array("3")}, "`conditions` is"),
+        ({"given": GOOD["given"][0]}, r"`given` is uint8 \(64, 1, 28, 28\), not \(P, K, C, H, W\)"),
+        ({"given": GOOD["given"][:0]}, "`given` is uint8"),
+        ({"given": GOOD["given"].repeat(2, 0)}, "P = 1"),
+        ({"given": GOOD["given"] / 255}, "`given` is float64"),
+        ({"prior": GOOD["prior"].repeat(2, 1), "given": GOOD["given"].repeat(2, 2)}, "C = 1 or 3"),
+    ],
+)
+def test_arrays_of_another_shape_are_one_line(change, message):
+    arrays = {name: array for name, array in (GOOD | change).items() if array is not None}
+    with pytest.raises(InputError, match=f"mnist/mhvae: .*{message}.*evaluate this run again") as error:
+        fig4_mhvae_samples({"mnist/mhvae": arrays}, "")
+    assert "\n" not in str(error.value)
 
 
 def test_no_samples_are_one_line():
