@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from shared.data.mnist import BINARISE, SIDE, split_images
 from shared.data.prepared import DatasetSpec, Prepared
 
-# As in MNIST, a digit fills the middle 20x20 pixels or so.
+# Three pixels for one, and a margin of two: a digit is 24 pixels high, a little more than MNIST's 20.
 _INNER = 24
 
 

@@ -13,11 +13,9 @@ from numpy.random import Generator
 from PIL import Image, ImageDraw
 
 from shared.data.celeba import ATTRIBUTES, IMAGE_SIZE
-from shared.data.prepared import DatasetSpec, Prepared
-from shared.errors import InputError
+from shared.data.prepared import LARGEST_SIDE, LEAST_IMAGES, DatasetSpec, Prepared, Whole
 
 IMAGES = 3000
-_LEAST_IMAGES = 10  # so that no part is empty
 _SIDE = 192  # drawn in this size and averaged, for smooth edges
 
 _HAIR = {
@@ -50,13 +48,12 @@ Points = list[tuple[float, float]]
 def load(spec: DatasetSpec, data_root: Path) -> Prepared:
     """Draw the faces; eight tenths are for training, a tenth each for validation and testing.
 
-    Options image_size (pixels), images (number), seed. InputError: so few images that a part would be empty.
+    Options image_size (pixels), images (number), seed. InputError: so few images that a part would be empty, or such
+    large ones that they would not fit in memory.
     """
-    options = spec.read(image_size=IMAGE_SIZE, images=IMAGES, seed=0)
-    if options.images < _LEAST_IMAGES:
-        raise InputError(
-            f"data set {spec.name} ({spec.source}): images is {options.images}; it must be at least {_LEAST_IMAGES}"
-        )
+    options = spec.read(
+        image_size=Whole(IMAGE_SIZE, most=LARGEST_SIDE), images=Whole(IMAGES, least=LEAST_IMAGES), seed=0
+    )
     images, attributes = draw(options.images, options.seed, options.image_size)
     tenth = options.images // 10
     cuts = [options.images - 2 * tenth, options.images - tenth]

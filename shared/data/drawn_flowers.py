@@ -17,7 +17,7 @@ from numpy.random import Generator
 
 from shared.data.caption_features import CaptionFeatures
 from shared.data.captioned import CAPTION_DIM, CAPTIONS_PER_IMAGE, IMAGE_SIZE, Captioned, prepared
-from shared.data.prepared import SPLITS, DatasetSpec, Prepared
+from shared.data.prepared import LARGEST_SIDE, SPLITS, DatasetSpec, Prepared, Whole
 
 # As many classes a split, and the same numbers, as the official split has.
 CLASSES = {"train": range(41, 103), "val": range(21, 41), "test": range(1, 21)}
@@ -103,7 +103,7 @@ def load(spec: DatasetSpec, data_root: Path) -> Prepared:
     """The drawn data set. InputError: caption features that exist for real captions only."""
     options = spec.read(
         caption_features=("tfidf_svd", "char_cnn_rnn_or_tfidf_svd"),
-        image_size=IMAGE_SIZE,
+        image_size=Whole(IMAGE_SIZE, most=LARGEST_SIDE),
         caption_dim=CAPTION_DIM,
         images_per_class=20,
         seed=0,

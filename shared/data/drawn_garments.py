@@ -12,7 +12,7 @@ from numpy.random import Generator
 from PIL import Image, ImageDraw
 
 from shared.data.mnist import BINARISE, CLASSES, SIDE, split_images
-from shared.data.prepared import DatasetSpec, Prepared
+from shared.data.prepared import LEAST_IMAGES, DatasetSpec, Prepared, Whole
 
 # Drawn at four times the size and averaged, for smooth edges.
 _SCALE = 4
@@ -23,7 +23,12 @@ Points = list[tuple[float, float]]
 
 
 def load(spec: DatasetSpec, data_root: Path) -> Prepared:
-    options = spec.read(binarise=BINARISE, split_seed=0, images=3000, seed=0)
+    """Draw and split the garments.
+
+    Options binarise, split_seed as for the official images, images (number), seed. InputError: so few images that a
+    split would be empty.
+    """
+    options = spec.read(binarise=BINARISE, split_seed=0, images=Whole(3000, least=LEAST_IMAGES), seed=0)
     images, labels = draw(options.images, options.seed)
     made_of = "garments drawn by the package"
     return split_images(spec.name, images, labels, options, stand_in=True, made_of=made_of, files={})

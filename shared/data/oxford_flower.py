@@ -19,12 +19,13 @@ from shared.data import ledger
 from shared.data.archives import read_members
 from shared.data.caption_features import CaptionFeatures
 from shared.data.captioned import CAPTION_DIM, CAPTIONS_PER_IMAGE, IMAGE_SIZE, Captioned, prepared
-from shared.data.prepared import SPLITS, DatasetSpec, Prepared
+from shared.data.prepared import LARGEST_SIDE, SPLITS, DatasetSpec, Prepared, Whole
 from shared.data.restricted_pickle import load_arrays
 from shared.errors import InputError
 
 DATASET = "oxford_flower"
 _BAD_MAT = (KeyError, ValueError, TypeError, NotImplementedError, zlib.error, scipy.io.matlab.MatReadError)
+_ADVICE = "delete it and fetch the official one"
 _EMBEDDING_KEYS = ("embeddings_train", "embeddings_train_names", "embeddings_test", "embeddings_test_names")
 
 _IMAGE_MEMBER = re.compile(r"(?:^|/)image_(\d{5})\.\w+$")
@@ -39,7 +40,7 @@ def load(spec: DatasetSpec, data_root: str | Path) -> Prepared:
     """
     options = spec.read(
         caption_features=("tfidf_svd", "char_cnn_rnn", "char_cnn_rnn_or_tfidf_svd"),
-        image_size=IMAGE_SIZE,
+        image_size=Whole(IMAGE_SIZE, most=LARGEST_SIDE),
         caption_dim=CAPTION_DIM,
     )
     root = Path(data_root)
@@ -81,7 +82,7 @@ def read_labels(path: Path) -> np.ndarray:
     try:
         return scipy.io.loadmat(path)["labels"].ravel().astype(np.int64)
     except _BAD_MAT as error:
-        raise InputError(f"{path}: holds no image labels ({error}); delete it and fetch it again") from None
+        raise InputError(f"{path}: holds no image labels ({error}); {_ADVICE}") from None
 
 
 def read_captions(path: Path) -> tuple[dict[int, tuple[int, list[str]]], dict[str, list[int]]]:
@@ -100,7 +101,7 @@ def read_captions(path: Path) -> tuple[dict[int, tuple[int, list[str]]], dict[st
             if len(lines) != CAPTIONS_PER_IMAGE:
                 raise InputError(
                     f"{path}: {name} has {len(lines)} captions instead of {CAPTIONS_PER_IMAGE}; "
-                    "write one caption a line, or fetch the official archive again"
+                    f"write one caption a line, or {_ADVICE}"
                 )
             captions[int(match[2])] = (int(match[1]), lines)
         elif match := _CLASS_LIST_MEMBER.search(name):
@@ -119,7 +120,7 @@ def _class_number(path: Path, name: str, line: str) -> int:
 def _check_class_lists(path: Path, class_lists: Mapping[str, list[int]]) -> None:
     for split in SPLITS:
         if not class_lists.get(split):
-            raise InputError(f"{path}: {split}classes.txt is missing or empty; fetch the official archive")
+            raise InputError(f"{path}: {split}classes.txt is missing or empty; {_ADVICE}")
     seen: dict[int, str] = {}
     for split in SPLITS:
         for number in class_lists[split]:
@@ -150,8 +151,7 @@ def _numbers_by_split(
         without = [n for n in of_split if n not in captions]
         if without:
             raise InputError(
-                f"{path}: no captions for image_{without[0]:05d} ({len(without)} such images in {split}); "
-                "fetch the official archive again"
+                f"{path}: no captions for image_{without[0]:05d} ({len(without)} such images in {split}); {_ADVICE}"
             )
         if not len(of_split):
             raise InputError(f"{path}: no image of imagelabels.mat is of a class in {split}classes.txt")
@@ -174,7 +174,7 @@ def read_images(path: Path, numbers: Iterable[int], size: int) -> dict[int, np.n
         images[int(_IMAGE_MEMBER.search(name)[1])] = _decode(path, name, content, size)
     if missing := sorted(wanted - images.keys()):
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputError(f"{path}: image_{missing[0]:05d}{more} missing; add it, or fetch the official archive again")
+        raise InputError(f"{path}: image_{missing[0]:05d}{more} missing; add it, or {_ADVICE}")
     return images
 
 
@@ -183,7 +183,7 @@ def _decode(path: Path, name: str, content: bytes, size: int) -> np.ndarray:
         with Image.open(io.BytesIO(content)) as image:
             square = centre_crop_and_resize(image.convert("RGB"), size)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: {name} cannot be read as an image ({error}); fetch it again") from None
+        raise InputError(f"{path}: {name} cannot be read as an image ({error}); {_ADVICE}") from None
     return np.asarray(square).transpose(2, 0, 1).copy()
 
 

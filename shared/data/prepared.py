@@ -12,6 +12,9 @@ import numpy as np
 from shared.errors import InputError
 
 SPLITS = ("train", "val", "test")
+# Bounds of options that several data sets have.
+LARGEST_SIDE = 256  # of an image, in pixels: whole data sets of larger ones would not fit in memory
+LEAST_IMAGES = 10  # of those that are split: with fewer, a split may be empty
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,21 @@ class Prepared:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """An option that is a whole number: its default and its bounds, `most` included; None: there is none."""
+
+    default: int
+    least: int = 1
+    most: int | None = None
+
+    def allows(self, value: Any) -> bool:
+        return type(value) is int and value >= self.least and (self.most is None or value <= self.most)
+
+    def __str__(self) -> str:
+        return f"a whole number from {self.least}" + ("" if self.most is None else f" to {self.most}")
+
+
+@dataclass(frozen=True)
 class DatasetSpec:
     """What to prepare, as experiments.yaml says it; the options are the data set's own."""
 
@@ -76,10 +94,10 @@ class DatasetSpec:
     def read(self, **known: Any) -> SimpleNamespace:
         """The options, those that are not given at their default.
 
-        known: option -> default. A tuple lists the possible strings, the default first; a whole number must be at
-        least 1, or at least 0 where the option's name ends in `seed`.
+        known: option -> default. A tuple lists the possible strings, the default first; `Whole` is a whole number
+        with bounds. A mere number has to be at least 1, or at least 0 where the option's name ends in `seed`.
 
-        InputError: an unknown option, or a value of the wrong type, sign or choice.
+        InputError: an unknown option, or a value of the wrong type, size or choice.
         """
         where = f"data set {self.name} ({self.source})"
         for key in self.options:
@@ -87,14 +105,14 @@ class DatasetSpec:
                 raise InputError(f"{where}: unknown option {key!r}; there are {', '.join(known) or 'none'}")
         values = {}
         for key, default in known.items():
-            choices = default if isinstance(default, tuple) else None
-            value = self.options.get(key, choices[0] if choices else default)
-            if choices:
-                wanted = f"one of {', '.join(choices)}" if value not in choices else None
+            if isinstance(default, int):
+                default = Whole(default, least=0 if key.endswith("seed") else 1)
+            if isinstance(default, Whole):
+                value = self.options.get(key, default.default)
+                wanted = None if default.allows(value) else str(default)
             else:
-                least = 0 if key.endswith("seed") else 1
-                wrong = type(value) is not int or value < least
-                wanted = f"a whole number from {least}" if wrong else None
+                value = self.options.get(key, default[0])
+                wanted = None if value in default else f"one of {', '.join(default)}"
             if wanted:
                 raise InputError(f"{where}: {key} is {value!r}; it must be {wanted}")
             values[key] = value

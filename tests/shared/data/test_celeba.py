@@ -351,6 +351,22 @@ def test_a_damaged_image_is_named(official: Official, zipped: bool, content: byt
     assert "000005.jpg cannot be read as an image" in error_of(official)
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_images_that_are_not_the_aligned_ones_are_refused(official: Official, zipped: bool) -> None:
+    official.images[name_of(4)] = jpeg(4, (409, 687))  # in the wild, under the same name
+    official.write(zipped)
+    message = error_of(official)
+    assert "000005.jpg is 409x687 pixels large, not 178x218; use the aligned and cropped images" in message
+
+
+def test_nothing_remains_of_the_parts_that_were_written(official: Official) -> None:
+    """x1_val, written last, has a damaged photograph; x1_test and x1_train, gigabytes of them, are whole."""
+    official.images[name_of(PARTS.index(SPLIT_NUMBERS["val"]))] = b""
+    official.write()
+    error_of(official)
+    assert not list((official.root / "out").iterdir())
+
+
 def test_a_damaged_archive_is_named(official: Official) -> None:
     official.write()
     path = official.folder / "img_align_celeba.zip"
@@ -389,3 +405,4 @@ def test_unknown_options_are_named(official: Official) -> None:
     official.write()
     assert "unknown option 'crop'" in error_of(official, crop=148)
     assert "image_size is 0" in error_of(official, image_size=0)
+    assert "image_size is 100000; it must be a whole number from 1 to 256" in error_of(official, image_size=100_000)

@@ -131,3 +131,8 @@ def test_embeddings_of_real_captions_are_not_available() -> None:
     spec = DatasetSpec("oxford_flower", "drawn", {"caption_features": "char_cnn_rnn"})
     with pytest.raises(InputError, match=r"drawn.*char_cnn_rnn"):
         drawn_flowers.load(spec, None)
+
+
+def test_images_that_would_fill_the_memory_are_refused() -> None:
+    with pytest.raises(InputError, match="image_size is 100000; it must be a whole number from 1 to 256"):
+        drawn_flowers.load(DatasetSpec("oxford_flower", "drawn", {"image_size": 100_000}), None)

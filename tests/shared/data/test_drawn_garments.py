@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from shared.data import drawn_garments
 from shared.data.drawn_garments import draw
 from shared.data.prepared import DatasetSpec
+from shared.errors import InputError
 
 NAMES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 UPPER = [NAMES.index(name) for name in ("T-shirt/top", "Pullover", "Coat", "Shirt")]
@@ -108,3 +109,13 @@ def test_loading_gives_three_splits_with_one_hot_classes() -> None:
     assert data.stand_in
     assert data.notes["classes"] == NAMES
     assert "drawn by the package" in data.description
+
+
+@pytest.mark.parametrize("images", [1, 3, 9])
+def test_too_few_images_are_refused(images: int) -> None:
+    with pytest.raises(
+        InputError, match=rf"fashion_mnist \(drawn\): images is {images}; it must be a whole number from 10"
+    ):
+        drawn_garments.load(DatasetSpec("fashion_mnist", "drawn", {"images": images}), Path())
+    data = drawn_garments.load(DatasetSpec("fashion_mnist", "drawn", {"images": 10}), Path())
+    assert min(len(part["x1"]) for part in data.splits.values()) > 0

@@ -212,6 +212,14 @@ def test_digits_are_enlarged_upright_and_keep_their_labels():
         assert (part["x2"].argmax(1) == part["labels"]).all()
 
 
+def test_digits_are_24_pixels_high():
+    images = np.stack([digits.enlarge(image) for image in digits.load_digits().images])
+    rows = images.max(axis=2) > 30
+    assert not rows[:, :2].any()
+    assert not rows[:, -2:].any()
+    assert np.median(rows.sum(axis=1)) == 24
+
+
 def test_enlarging_keeps_the_corner_that_is_bright():
     image = np.zeros((8, 8))
     image[:4, 4:] = 16

@@ -267,6 +267,7 @@ def test_missing_files_say_how_to_get_them(tmp_path: Path) -> None:
         ({"pixels": 64}, "unknown option 'pixels'"),
         ({"image_size": "64"}, "image_size is '64'; it must be a whole number from 1"),
         ({"image_size": 0}, "image_size is 0"),
+        ({"image_size": 257}, "image_size is 257; it must be a whole number from 1 to 256"),
         ({"image_size": True}, "image_size is True"),
         ({"name": "roses"}, "describes 'roses', but --dataset is 'oxford_flower'"),
         ({"caption_features": "bert"}, "caption_features is 'bert'; it must be one of tfidf_svd, char_cnn_rnn"),

@@ -9,7 +9,7 @@ import pytest
 from shared import prepare
 from shared.arrays import load_array
 from shared.data import mnist, sources
-from shared.data.prepared import DatasetSpec, Prepared, Rows, one_hot, random_split
+from shared.data.prepared import LEAST_IMAGES, DatasetSpec, Prepared, Rows, Whole, one_hot, random_split
 from shared.errors import InputError
 from shared.fingerprint import closure
 from tests.repository import ROOT, run
@@ -26,18 +26,20 @@ def test_options_have_defaults_types_and_choices():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pixels": 3}, "mnist .official.: unknown option 'pixels'; there are how, images, seed"),
+        ({"pixels": 3}, "mnist .official.: unknown option 'pixels'; there are how, images, seed, size"),
         ({"images": 0}, "images is 0; it must be a whole number from 1"),
         ({"images": "3"}, "images is '3'; it must be a whole number from 1"),
         ({"images": True}, "images is True"),
         ({"seed": -1}, "seed is -1; it must be a whole number from 0"),
+        ({"size": 4}, "size is 4; it must be a whole number from 5 to 8"),
+        ({"size": 9}, "size is 9; it must be a whole number from 5 to 8"),
         ({"how": "c"}, "how is 'c'; it must be one of a, b"),
         ({"how": ["a"]}, "how is "),
     ],
 )
 def test_wrong_options_are_one_line(options, message):
     with pytest.raises(InputError, match=message) as caught:
-        DatasetSpec("mnist", "official", options).read(how=("a", "b"), images=3, seed=0)
+        DatasetSpec("mnist", "official", options).read(how=("a", "b"), images=3, seed=0, size=Whole(6, least=5, most=8))
     assert "\n" not in str(caught.value)
 
 
@@ -57,6 +59,18 @@ def test_the_split_is_that_of_the_paper():
     assert (other["test"] != parts["test"]).any()
     # both official parts, 60,000 and 10,000, are in every part in proportion
     assert np.mean(parts["test"] >= 60_000) == pytest.approx(1 / 7, abs=0.02)
+
+
+def test_no_part_of_a_split_is_empty():
+    for count in range(LEAST_IMAGES, 200):
+        assert min(map(len, random_split(count, 0).values())) > 0
+
+
+def test_a_bounded_option_may_be_at_its_bounds():
+    for size in (5, 8):
+        read = DatasetSpec("mnist", "official", {"size": size}).read(size=Whole(6, least=5, most=8))
+        assert read.size == size
+    assert DatasetSpec("mnist", "official").read(size=Whole(6, least=5, most=8)).size == 6
 
 
 def test_one_hot():
