@@ -13,6 +13,7 @@ from shared.report.aggregate import build, load_runs, to_csv
 from shared.report.compare import load_margins
 from shared.report.paper import folder_of, table_of
 from shared.report.reported import load_reported
+from shared.spec import check_scale
 
 
 def main() -> None:
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
 
+    check_scale(args.scale)
     table = table_of(args.paper, args.table)
     reported = load_reported(folder_of(args.paper) / "reported.csv", table.name)
     runs = load_runs(args.metrics, args.paper, args.scale)

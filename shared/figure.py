@@ -6,6 +6,7 @@ python -m shared.figure --paper hmvae --figure fig7_oxford_flower_samples --scal
 """
 
 import argparse
+import zlib
 from collections.abc import Mapping, Sequence
 from zipfile import BadZipFile
 
@@ -54,11 +55,14 @@ def load_samples(arguments: list[str], known: Sequence[str]) -> dict[str, dict[s
         if run not in known:  # it would be drawn as not run
             raise InputError(f"--samples {argument}: the figure shows no run {run}; it shows {', '.join(known)}")
         try:
-            with np.load(file, allow_pickle=False) as archive:
+            content = np.load(file, allow_pickle=False)
+            if not isinstance(content, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            with content as archive:
                 samples[run] = dict(archive)
         except FileNotFoundError:
             raise InputError(f"{file}: no such file; run python -m shared.evaluate first") from None
-        except (ValueError, BadZipFile, EOFError) as error:
+        except (ValueError, BadZipFile, EOFError, zlib.error) as error:
             raise InputError(f"{file}: no samples archive ({error}); delete it and evaluate again") from None
     return samples
 
@@ -79,6 +83,7 @@ def main() -> None:
     parser.add_argument("--out-prefix", required=True, help="writes <prefix>.pdf and <prefix>.png")
     args = parser.parse_args()
 
+    specification.check_scale(args.scale)
     draw = figure_of(args.paper, args.figure)
     with mpl.rc_context(_STYLE):
         samples = load_samples(args.samples, runs_of(args.paper, args.figure))

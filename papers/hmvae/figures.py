@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from shared.errors import InputError
-from shared.report.drawing import FONT, Page, Samples, arrays_of, mosaic, why_missing
+from shared.report.drawing import FONT, Page, Samples, arrays_of, literal, mosaic, why_missing
 
 # In the paper's order, with the names above its columns.
 MODELS = {
@@ -115,8 +115,7 @@ def _draw_conditions(page: Page, y: float, height: float, captions: np.ndarray, 
     size = min(_REAL - _GAP, height)
     for row, (caption, image) in enumerate(zip(captions, real, strict=True)):
         top = y + row * (height + _GAP)
-        # A dollar sign would start mathematics.
-        text = fill(shorten(str(caption), _CAPTION_LENGTH, placeholder=" …"), 24).replace("$", r"\$")
+        text = literal(fill(shorten(str(caption), _CAPTION_LENGTH, placeholder=" …"), 24))
         page.text(0.02, top + height / 2, text, size=FONT - 1.5, ha="left")
         page.image(_TEXT, top + (height - size) / 2, size, size, image.transpose(1, 2, 0))
 

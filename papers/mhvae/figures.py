@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from shared.errors import InputError
-from shared.report.drawing import FONT, Page, Samples, arrays_of, mosaic, why_missing
+from shared.report.drawing import FONT, Page, Samples, arrays_of, literal, mosaic, why_missing
 
 # Runs in the paper's order, with the names of their data sets.
 RUNS = {"mnist/mhvae": "MNIST", "fashion_mnist/mhvae": "FashionMNIST", "celeba/mhvae": "CelebA"}
@@ -34,7 +34,9 @@ def fig4_mhvae_samples(samples: Mapping[str, Samples], note: str) -> Figure:
     for column, (run, name) in enumerate(RUNS.items()):
         arrays = arrays_of(samples, run, _AXES)
         x = column * (side + _GAP)
-        condition = f"$\\mathbf{{x}}_2$ = {{{arrays['conditions'][0]}}}" if arrays else "given $\\mathbf{x}_2$"
+        condition = "given $\\mathbf{x}_2$"
+        if arrays:
+            condition = f"$\\mathbf{{x}}_2$ = {{{literal(str(arrays['conditions'][0]))}}}"
         panels = (
             ("abc"[column], f"{name}, {condition}", arrays and arrays["given"][0]),
             ("def"[column], f"{name}, prior", arrays and arrays["prior"]),

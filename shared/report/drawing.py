@@ -44,12 +44,17 @@ class Page:
         size = FONT - 0.5
         characters = int(self.height * 72 / (0.55 * size))  # that fit along the edge, an average one being so wide
         style = {"rotation": 270, "color": "0.35", "size": size, "linespacing": 1.0}
-        self.text(self.width - 0.10, self.height / 2, fill(note, characters), **style)
+        self.text(self.width - 0.10, self.height / 2, literal(fill(note, characters)), **style)
 
     def missing(self, x: float, y: float, width: float, height: float, reason: str) -> None:
         """A grey field in the place of images that were not made, and why."""
         self.axes(x, y, width, height).add_patch(Rectangle((0, 0), 1, 1, facecolor="0.94"))
         self.text(x + width / 2, y + height / 2, reason, style="italic", color="0.35")
+
+
+def literal(text: str) -> str:
+    """Text that came from elsewhere, in which a dollar sign starts no mathematics."""
+    return text.replace("$", r"\$")
 
 
 def arrays_of(samples: Mapping[str, Samples], run: str, axes: Mapping[str, str]) -> Samples | None:

@@ -1,5 +1,7 @@
 """Fig. 4: panels in the paper's order, grey images as grey, and what is drawn when something is missing."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,13 @@ def test_arrays_of_another_shape_are_one_line(change, message):
     with pytest.raises(InputError, match=f"mnist/mhvae: .*{message}.*evaluate this run again") as error:
         fig4_mhvae_samples({"mnist/mhvae": arrays}, "")
     assert "\n" not in str(error.value)
+
+
+def test_a_dollar_sign_is_no_mathematics():
+    given = {"mnist/mhvae": samples("$3 and $x^")}
+    figure = fig4_mhvae_samples(given, "data for $5_")
+    figure.savefig(BytesIO())  # where matplotlib reads mathematics
+    assert r"{\$3 and \$x^}" in texts(figure)[0]
 
 
 def test_no_samples_are_one_line():

@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from shared.errors import InputError
+from shared.figure import load_samples
 from shared.files import sha256_of
 
 
@@ -81,6 +83,15 @@ def test_figure_is_the_same_bytes_twice(tmp_path):
             "the figure shows no run oxford_flower/none; it shows oxford_flower/",
         ),
         (
+            ("shared.figure", "--paper", "hmvae", "--figure", "fig7_oxford_flower_samples", "--scale", "foo",
+             "--out-prefix", "x"),
+            "scale `foo` is unknown; choose one of demo, reduced, paper",
+        ),
+        (
+            ("shared.aggregate", "--paper", "hmvae", "--table", "table4_parameters", "--scale", "foo", "--out", "x"),
+            "scale `foo` is unknown",
+        ),
+        (
             ("shared.figure", "--paper", "hmvae", "--figure", "fig0", "--scale", "demo", "--out-prefix", "x"),
             "it has fig",
         ),
@@ -91,6 +102,23 @@ def test_wrong_arguments_are_one_line(arguments, message):
     assert result.returncode == 2
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", ["array", "text", "nothing", "damaged"])
+def test_what_is_no_samples_archive_is_one_line(tmp_path, content):
+    file = tmp_path / "samples.npz"
+    if content == "array":
+        with file.open("wb") as opened:
+            np.save(opened, np.zeros(3))
+    elif content == "damaged":
+        np.savez_compressed(file, given=np.arange(1000))
+        whole = bytearray(file.read_bytes())
+        whole[100:140] = bytes(40)
+        file.write_bytes(whole)
+    else:
+        file.write_text("captions" if content == "text" else "")
+    with pytest.raises(InputError, match=r"samples\.npz: no samples archive \(.*\); delete it and evaluate again"):
+        load_samples([f"mnist/mhvae={file}"], ["mnist/mhvae"])
 
 
 def test_tables_and_figures_need_no_torch():
