@@ -1,8 +1,9 @@
 """Networks of the MHVAE paper's three experiments (sections 3.1.1 to 3.1.3), and the models made of them.
 
-All models of an experiment share the architecture of its modalities' networks: an encoder up to the hidden representation h_m, and a
-decoder. The MHVAE adds the core network between the h_m and z^c and between z^c and the z_m. What the paper leaves
-open, activations and normalisation for the most part, is listed with its reasons in this paper's README.
+All models of an experiment share the architecture of its modalities' networks: an encoder up to the hidden
+representation h_m, and a decoder. The MHVAE adds the core network between the h_m and z^c and between z^c and the z_m.
+What the paper leaves open, activations and normalisation for the most part, is listed with its reasons in this paper's
+README.
 
 Encoders end in 2 D outputs, mean and raw scale of a normal distribution (`shared.distributions.normal`), decoders in
 logits.
