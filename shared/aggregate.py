@@ -11,8 +11,7 @@ from shared.errors import run_cli
 from shared.files import write_text
 from shared.report.aggregate import build, load_runs, to_csv
 from shared.report.compare import load_margins
-from shared.report.paper import folder_of, table_of
-from shared.report.reported import load_reported
+from shared.report.paper import reported_of, table_of
 from shared.spec import check_scale
 
 
@@ -28,7 +27,7 @@ def main() -> None:
 
     check_scale(args.scale)
     table = table_of(args.paper, args.table)
-    reported = load_reported(folder_of(args.paper) / "reported.csv", table.name)
+    reported = reported_of(args.paper, table)
     runs = load_runs(args.metrics, args.paper, args.scale)
     write_text(args.out, to_csv(build(table, reported, runs, load_margins(args.margins), args.scale)))
 

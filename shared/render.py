@@ -12,24 +12,18 @@ from rich.console import Console
 from shared.errors import run_cli
 from shared.files import write_text
 from shared.report.aggregate import read_table_csv
-from shared.report.claims import load_claims
 from shared.report.latex import to_latex
 from shared.report.markdown import to_markdown
-from shared.report.paper import folder_of, table_of
-from shared.report.reported import load_reported
+from shared.report.paper import claims_of, reported_of, table_of
 from shared.report.terminal import print_view
 from shared.report.view import View, make_view
 
 
 def view_of(paper: str, table_name: str, csv: Path) -> View:
     """The view of a table's CSV, with the paper's layout, numbers and claims."""
-    table, folder = table_of(paper, table_name), folder_of(paper)
-    return make_view(
-        table,
-        read_table_csv(csv, table),
-        load_reported(folder / "reported.csv", table.name),
-        load_claims(folder / "claims.yaml", table.name),
-    )
+    table = table_of(paper, table_name)
+    reported = reported_of(paper, table)
+    return make_view(table, read_table_csv(csv, table, reported), reported, claims_of(paper, table))
 
 
 def main() -> None:

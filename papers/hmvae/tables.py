@@ -16,6 +16,7 @@ _MEASURES = (
     Column(_CAPTION, words("Recall"), "caption recall", "caption/recall"),
     Column(_CAPTION, words("F1"), "caption F1", "caption/f1"),
 )
+_IMAGES, _CAPTIONS = (tuple(c.reported for c in _MEASURES if c.group == group) for group in (_IMAGE, _CAPTION))
 
 
 def _means(modality: int, levels: int) -> Text:
@@ -57,13 +58,37 @@ table2_oxford_flower = Table(
             stub=Stub(words("Layers"), "effective layers"),
             columns=_MEASURES,
             rows=(
-                Row(words("images: none"), "(b) image: all sampled", "oxford_flower/hmvae_deep"),
-                Row(_means(1, 1), "(b) image: means of z_{1,1}", "oxford_flower/hmvae_deep", "mean:1"),
-                Row(_means(1, 2), "(b) image: means of z_{1,1..2}", "oxford_flower/hmvae_deep", "mean:1-2"),
-                Row(_means(1, 3), "(b) image: means of z_{1,1..3}", "oxford_flower/hmvae_deep", "mean:1-3"),
-                Row(_means(1, 4), "(b) image: means of z_{1,1..4}", "oxford_flower/hmvae_deep", "mean:1-4"),
-                Row(words("captions: none"), "(b) caption: all sampled", "oxford_flower/hmvae_deep"),
-                Row(_means(2, 1), "(b) caption: means of z_{2,1}", "oxford_flower/hmvae_deep", "mean:1"),
+                Row(words("images: none"), "(b) image: all sampled", "oxford_flower/hmvae_deep", columns=_IMAGES),
+                Row(_means(1, 1), "(b) image: means of z_{1,1}", "oxford_flower/hmvae_deep", "mean:1", columns=_IMAGES),
+                Row(
+                    _means(1, 2),
+                    "(b) image: means of z_{1,1..2}",
+                    "oxford_flower/hmvae_deep",
+                    "mean:1-2",
+                    columns=_IMAGES,
+                ),
+                Row(
+                    _means(1, 3),
+                    "(b) image: means of z_{1,1..3}",
+                    "oxford_flower/hmvae_deep",
+                    "mean:1-3",
+                    columns=_IMAGES,
+                ),
+                Row(
+                    _means(1, 4),
+                    "(b) image: means of z_{1,1..4}",
+                    "oxford_flower/hmvae_deep",
+                    "mean:1-4",
+                    columns=_IMAGES,
+                ),
+                Row(words("captions: none"), "(b) caption: all sampled", "oxford_flower/hmvae_deep", columns=_CAPTIONS),
+                Row(
+                    _means(2, 1),
+                    "(b) caption: means of z_{2,1}",
+                    "oxford_flower/hmvae_deep",
+                    "mean:1",
+                    columns=_CAPTIONS,
+                ),
             ),
         ),
     ),

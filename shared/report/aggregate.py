@@ -46,6 +46,7 @@ COLUMNS = [
     "scale",
     "data",
 ]
+NUMBERS = ("reproduced_mean", "reproduced_sd", "reproduced_n", "reproduced_mc_error", "difference")
 STAND_IN = "stand-in: "
 COUNTED = "counted on the model as built"
 NO_DATA = "none"
@@ -113,18 +114,24 @@ def _metrics(file: Path, content: dict[str, Any]) -> Run:
     return Run(
         file=file,
         name=_name(content),
-        seed=content["seed"],
-        fingerprint=content["fingerprint"],
-        pipeline=content["pipeline"],
-        protocol=content["protocol"],
-        data=(STAND_IN if content["stand_in"] else "") + content["data"],
-        values={(m["key"], m["variant"]): _measurement(file, m) for m in content.get("metrics", [])},
+        seed=_count(content, "seed"),
+        fingerprint=_text(content, "fingerprint"),
+        pipeline=_text(content, "pipeline"),
+        protocol=_text(content, "protocol"),
+        data=(STAND_IN if content["stand_in"] else "") + _text(content, "data"),
+        values={(_text(m, "key"), _text(m, "variant")): _measurement(file, m) for m in content.get("metrics", [])},
         diverged="epoch {epoch}, step {step}".format(**content["diverged"]) if "diverged" in content else "",
     )
 
 
 def _name(content: dict[str, Any]) -> str:
-    return f"{content['experiment']}/{content['model']}"
+    return f"{_text(content, 'experiment')}/{_text(content, 'model')}"
+
+
+def _text(content: dict[str, Any], key: str) -> str:
+    if not isinstance(content[key], str):
+        raise TypeError(f"{key} is {content[key]!r}")
+    return content[key]
 
 
 def _measurement(file: Path, metric: dict[str, Any]) -> Measurement:
@@ -132,15 +139,21 @@ def _measurement(file: Path, metric: dict[str, Any]) -> Measurement:
     for number in (value, 0.0 if error is None else error):
         if not isinstance(number, int | float) or not isfinite(number):
             raise InputError(f"{file}: {metric['key']} is {number!r}, no finite number; evaluate this run again")
-    return Measurement(metric["name"], value, metric["unit"], error)
+    return Measurement(_text(metric, "name"), value, _text(metric, "unit"), error)
 
 
 def _counts(file: Path, content: dict[str, Any]) -> Run:
     values = {
-        ("architecture/latent_variables", ""): Measurement("# LV", content["latent_variables"], ""),
-        ("architecture/parameters", ""): Measurement("# Params", content["parameters"] / 1e6, "M"),
+        ("architecture/latent_variables", ""): Measurement("# LV", _count(content, "latent_variables"), ""),
+        ("architecture/parameters", ""): Measurement("# Params", _count(content, "parameters") / 1e6, "M"),
     }
-    return Run(file, _name(content), None, content["fingerprint"], "", COUNTED, NO_DATA, values)
+    return Run(file, _name(content), None, _text(content, "fingerprint"), "", COUNTED, NO_DATA, values)
+
+
+def _count(content: dict[str, Any], key: str) -> int:
+    if not isinstance(content[key], int):
+        raise TypeError(f"{key} is {content[key]!r}")
+    return content[key]
 
 
 def build(table: Table, reported: Cells, runs: Sequence[Run], margins: Margins, scale: str) -> pd.DataFrame:
@@ -152,7 +165,6 @@ def build(table: Table, reported: Cells, runs: Sequence[Run], margins: Margins, 
     lines = [
         _line(table, row, column, reported[row.reported, column.reported], runs, margins, scale)
         for row, column in table.cells()
-        if (row.reported, column.reported) in reported
     ]
     return pd.DataFrame(lines, columns=COLUMNS, dtype=str)
 
@@ -184,12 +196,7 @@ def _line(
         "row": row.reported,
         "column": column.reported,
         "metric": " / ".join(names),
-        "unit": cell.unit,
-        "direction": cell.direction,
-        "reported_mean": "" if cell.mean is None else f"{cell.mean:.{cell.decimals}f}",
-        "reported_spread": "" if cell.spread is None else f"{cell.spread:.{cell.decimals}f}",
-        "reported_spread_kind": cell.spread_kind,
-        "reported_n": "" if cell.n is None else str(cell.n),
+        **_as_printed(cell),
         "reproduced_mean": fixed(fmean(values)) if values else "",
         "reproduced_sd": fixed(stdev(values)) if len(values) > 1 else "",
         "reproduced_n": str(len(values)) if values else "",
@@ -199,6 +206,18 @@ def _line(
         "protocol": _protocol(mine, runs),
         "scale": scale,
         "data": " / ".join(sorted({run.data for run in mine})),
+    }
+
+
+def _as_printed(cell: Reported) -> dict[str, str]:
+    """What the tidy table repeats of reported.csv."""
+    return {
+        "unit": cell.unit,
+        "direction": cell.direction,
+        "reported_mean": "" if cell.mean is None else f"{cell.mean:.{cell.decimals}f}",
+        "reported_spread": "" if cell.spread is None else f"{cell.spread:.{cell.decimals}f}",
+        "reported_spread_kind": cell.spread_kind,
+        "reported_n": "" if cell.n is None else str(cell.n),
     }
 
 
@@ -269,8 +288,11 @@ def to_csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, lineterminator="\n")
 
 
-def read_table_csv(path: Path, table: Table) -> pd.DataFrame:
-    """A tidy table as written by `to_csv`, all text. InputError: missing, other columns, or another table."""
+def read_table_csv(path: Path, table: Table, reported: Cells) -> pd.DataFrame:
+    """A tidy table as written by `to_csv`, all text.
+
+    InputError: missing, other columns or cells, another table, other reported numbers, or a number that is none.
+    """
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
@@ -281,4 +303,29 @@ def read_table_csv(path: Path, table: Table) -> pd.DataFrame:
         raise InputError(f"{path}: the columns must be {','.join(COLUMNS)}; aggregate again")
     if set(frame["table"]) != {table.name}:
         raise InputError(f"{path}: holds {', '.join(sorted(set(frame['table'])))}, not {table.name}")
+    found = list(zip(frame["row"], frame["column"], strict=True))
+    if found != table.names:
+        strange = [name for name in found if name not in table.names] or [n for n in table.names if n not in found]
+        named = f"{strange[0][0]!r}, {strange[0][1]!r}" if strange else "their order or number"
+        raise InputError(f"{path}: its cells are not those of {table.name} ({named}); aggregate again")
+    for line in frame.to_dict("records"):
+        _check_line(line, reported[line["row"], line["column"]], f"{path}: {line['row']!r}, {line['column']!r}")
     return frame
+
+
+def _check_line(line: dict[str, str], cell: Reported, where: str) -> None:
+    for key, value in _as_printed(cell).items():
+        if line[key] != value:
+            raise InputError(f"{where}: {key} is {line[key]!r}, in reported.csv {value!r}; aggregate again")
+    for key in NUMBERS:
+        if line[key] and not _is_number(line[key]):
+            raise InputError(f"{where}: {key} is {line[key]!r}, no finite number; aggregate again")
+    if bool(line["reproduced_mean"]) != line["reproduced_n"].isdecimal():
+        raise InputError(f"{where}: reproduced_n is {line['reproduced_n']!r}, no number of runs; aggregate again")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False

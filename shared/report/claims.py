@@ -218,31 +218,48 @@ def value_of(cell: Reported) -> Value:
     )
 
 
-def load_claims(path: Path, table: str) -> list[Claim]:
-    """The claims about a table; none where the paper has no such file. InputError: malformed."""
+def load_claims(path: Path, table: str | None = None) -> list[Claim]:
+    """All claims of a paper, or those about one table; none where the paper has no such file.
+
+    InputError: malformed, or two claims have the same id.
+    """
     if not path.exists():
         return []
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from None
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict) or not isinstance(raw.get("claims"), list):
         raise InputError(f"{path}: expected a list under `claims`")
     claims = [_claim(entry, path) for entry in raw["claims"]]
-    return [claim for claim in claims if claim.table == table]
+    for number, claim in enumerate(claims):
+        if claim.id in (other.id for other in claims[:number]):
+            raise InputError(f"{path}: claim {claim.id!r} is there twice; give each an id of its own")
+    return [claim for claim in claims if table in (None, claim.table)]
 
 
-def _claim(entry: dict[str, Any], path: Path) -> Claim:
+def _claim(entry: Any, path: Path) -> Claim:
+    if not isinstance(entry, dict):
+        raise InputError(f"{path}: claims: {entry!r} is no claim; write id, table, claim, place and checks")
     try:
-        checks = tuple(_check(check) for check in entry["checks"])
-        return Claim(**{**entry, "checks": checks})
+        if not isinstance(entry["checks"], list) or not entry["checks"]:
+            raise ValueError("checks must be a list of one or more")
+        claim = Claim(**{**entry, "checks": tuple(_check(check) for check in entry["checks"])})
+        for key in ("id", "table", "claim", "place", "reading"):
+            if not isinstance(getattr(claim, key), str):
+                raise ValueError(f"{key} must be text")
+        return claim
     except (TypeError, KeyError, ValueError) as error:
         raise InputError(
             f"{path}: claim {entry.get('id')!r}: {error}; see shared/report/claims.py for the forms"
         ) from None
 
 
-def _check(entry: dict[str, Any]) -> Check:
+def _check(entry: Any) -> Check:
+    if not isinstance(entry, dict):
+        raise ValueError(f"{entry!r} is no check")
     lists = {key: _tuple(entry[key]) for key in ("columns", "rows", "row") if key in entry}
     check = Check(**{**entry, **lists})
     if check.form not in FORMS:
@@ -251,6 +268,10 @@ def _check(entry: dict[str, Any]) -> Check:
         raise ValueError(f"unknown compare {check.compare!r}; it is rows or columns")
     if check.compare == "columns":  # a check has what it compares in `rows`
         check = replace(check, rows=check.columns, columns=check.rows)
+    if len(set(check.rows)) < max(2, len(check.rows)) or not check.columns:
+        raise ValueError(f"a check compares two or more {check.compare}, each named once")
+    if not isinstance(check.share, int | float):
+        raise ValueError(f"share must be a number, found {check.share!r}")
     if check.direction not in ("increasing", "decreasing"):
         raise ValueError(f"unknown direction {check.direction!r}")
     if not set(check.row) <= set(check.rows):
@@ -258,5 +279,8 @@ def _check(entry: dict[str, Any]) -> Check:
     return check
 
 
-def _tuple(value: str | list[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+def _tuple(value: Any) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{value!r} is neither a name nor a list of names")
+    return tuple(names)

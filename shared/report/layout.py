@@ -37,6 +37,7 @@ class Column:
 class Row:
     """A row of numbers: the `row` of reported.csv, and what its columns do not say, see Cell.
 
+    columns: those, by the names of reported.csv, in which the row has cells; all of its panel if none is named.
     stub: what the descriptive column beside the label has, if it is not a number of reported.csv.
     """
 
@@ -46,6 +47,7 @@ class Row:
     variant: str = ""
     key: str = ""
     stub: str = ""
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Stub:
 
 @dataclass(frozen=True)
 class Panel:
-    """A block of rows under its own headings. A cell exists where reported.csv has a line for it.
+    """A block of rows under its own headings. Every cell has a line in reported.csv, be its number blank.
 
     ValueError: a row and a column both name a run or a metric, or neither does.
     """
@@ -125,11 +127,23 @@ class Table:
         return all(cell_of(row, column).is_count for row, column in self.cells())
 
     def cells(self) -> Iterator[tuple[Row, Column]]:
-        """Every row with every column of its panel, in reading order."""
+        """Every row with every column that it has, in reading order."""
         for panel in self.panels:
             for row in panel.rows:
                 for column in panel.columns:
-                    yield row, column
+                    if not row.columns or column.reported in row.columns:
+                        yield row, column
+
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        """Its cells in reading order, as the (row, column) of reported.csv."""
+        return [(row.reported, column.reported) for row, column in self.cells()]
+
+    @property
+    def described(self) -> list[tuple[str, str]]:
+        """The lines of reported.csv that are printed as they are, in stubs."""
+        panels = [panel for panel in self.panels if panel.stub and panel.stub.reported]
+        return [(row.reported, panel.stub.reported) for panel in panels for row in panel.rows]
 
 
 def cell_of(row: Row, column: Column) -> Cell:

@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 from shared.errors import InputError
@@ -56,7 +57,8 @@ Cells = dict[tuple[str, str], Reported]
 def load_reported(path: Path, table: str) -> Cells:
     """Cells of a table by (row, column), in the file's order.
 
-    InputError: no such file, other columns, an impossible value, the same cell twice, or no such table.
+    InputError: no such file, no CSV in UTF-8, other columns, a line with more or fewer, an impossible value, the same
+    cell twice, or no such table.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -64,10 +66,16 @@ def load_reported(path: Path, table: str) -> Cells:
             lines = list(reader)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; a paper with tables needs its reported numbers") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a CSV table in UTF-8 ({error}); save it as one") from None
     if reader.fieldnames != COLUMNS:
         raise InputError(f"{path}: the columns must be {','.join(COLUMNS)}")
     cells: Cells = {}
     for number, line in enumerate(lines, start=2):
+        if None in line or None in line.values():  # what csv makes of a line that is too long or too short
+            raise InputError(
+                f"{path}, line {number}: not {len(COLUMNS)} columns; quote commas, write blanks for the rest"
+            )
         if line["table"] != table:
             continue
         key = (line["row"], line["column"])
@@ -91,6 +99,10 @@ def _parse(line: dict[str, str], where: str) -> Reported:
         )
     except (ValueError, TypeError) as error:
         raise InputError(f"{where}: {error}; a number or a blank is expected") from None
+    if not all(isfinite(number) for number in (value.mean, value.spread) if number is not None):
+        raise InputError(f"{where}: mean and spread must be finite; leave blank what is unknown")
+    if value.decimals < 0 or (value.n is not None and value.n < 1):
+        raise InputError(f"{where}: decimals must not be below zero, and n not below one")
     if value.direction not in DIRECTIONS or value.spread_kind not in SPREAD_KINDS:
         raise InputError(f"{where}: direction must be one of {DIRECTIONS} and spread_kind one of {SPREAD_KINDS}")
     return value

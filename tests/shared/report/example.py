@@ -20,7 +20,10 @@ TABLE = Table(
             heading=words("Model"),
             stub=Stub(Text(r"\#\,LV", "# LV"), "latent variables"),
             columns=(FID, RECALL),
-            rows=(Row(Text(r"A \& B", "A & B"), "A", "flowers/a"), Row(words("C"), "C", "flowers/c", "mean:1")),
+            rows=(
+                Row(Text(r"A \& B", "A & B"), "A", "flowers/a"),
+                Row(words("C"), "C", "flowers/c", "mean:1", columns=("image FID",)),
+            ),
         ),
     ),
     protocol=("3 neighbours",),

@@ -51,9 +51,32 @@ def test_same_bytes_whatever_the_order_of_files(tmp_path):
 def test_reading_returns_what_was_written(tmp_path):
     frame = build(TABLE, REPORTED, [], MARGINS, "paper")
     (tmp_path / "table.csv").write_text(to_csv(frame))
-    assert read_table_csv(tmp_path / "table.csv", TABLE).equals(frame)
+    assert read_table_csv(tmp_path / "table.csv", TABLE, REPORTED).equals(frame)
     with pytest.raises(InputError, match="not table8_counts"):
-        read_table_csv(tmp_path / "table.csv", COUNTS)
+        read_table_csv(tmp_path / "table.csv", COUNTS, REPORTED_COUNTS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("9_example,C,", "9_example,D,", r"cells are not those of table9_example \('D', 'image FID'\)"),
+        ("table9_example,C,image FID,FID,,lower,120.0,3.0,sd,3,,,,,,not run,,paper,\n", "", r"\('C', 'image FID'\)"),
+        ("101.000000", "1o1", "'A', 'image FID': reproduced_mean is '1o1', no finite number"),
+        ("101.000000", "nan", "reproduced_mean is 'nan'"),
+        ("101.000000,,1,", "101.000000,,,", "reproduced_n is ''"),
+        ("101.000000,,1,", "101.000000,,1.5,", "reproduced_n is '1.5'"),
+        ("100.0,3.0,sd", "100.0,3.0,std", "reported_spread_kind is 'std', in reported.csv 'sd'"),
+        ("C,image", "C\udcff,image", "not a CSV table"),
+    ],
+)
+def test_a_damaged_or_stale_table_is_one_line(tmp_path, old, new, message):
+    runs = load_runs(write(tmp_path, metrics()), "example", "paper")
+    text = to_csv(build(TABLE, REPORTED, runs, MARGINS, "paper"))
+    assert text.count(old) == 1
+    (tmp_path / "table.csv").write_bytes(text.replace(old, new).encode(errors="surrogateescape"))
+    with pytest.raises(InputError, match=rf"table\.csv: .*{message}.*aggregate again") as error:
+        read_table_csv(tmp_path / "table.csv", TABLE, REPORTED)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -141,14 +164,21 @@ def test_counts_are_comparable_at_every_scale(tmp_path):
         ({"paper": "other"}, "paper is 'other'"),
         ({"metrics": [{"key": "image/fid"}]}, "make it again"),
         ({"metrics": [METRIC | {"value": float("nan")}]}, "k is nan"),
+        ({"protocol": None}, "protocol is None"),
+        ({"data": 3}, "data is 3"),
+        ({"seed": "0"}, "seed is '0'"),
+        ({"metrics": None}, "make it again"),
+        ({"metrics": [METRIC | {"unit": None}]}, "unit is None"),
+        ({"metrics": [METRIC | {"value": None}]}, "k is None"),
         ({"metrics": [METRIC | {"value": "abc"}]}, "k is 'abc'"),
         ({"metrics": [METRIC | {"monte_carlo_error": "x"}]}, "k is 'x'"),
         ({"metrics": [METRIC | {"monte_carlo_error": float("inf")}]}, "k is inf"),
     ],
 )
 def test_wrong_files_are_one_line(tmp_path, changes, message):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=rf"0\.json: .*{message}") as error:
         load_runs(write(tmp_path, metrics(**changes)), "example", "paper")
+    assert "\n" not in str(error.value)
 
 
 def test_the_same_run_twice(tmp_path):
@@ -172,7 +202,7 @@ def test_models_may_stand_in_columns_and_metrics_in_rows(tmp_path):
     columns = tuple(Column(words(""), words(name), name, run=f"flowers/{name.lower()}") for name in "AC")
     rows = (
         Row(words("FID"), "image FID", key="image/fid", stub="I"),
-        Row(words("FID, means"), "image FID, means", key="image/fid", variant="mean:1", stub="I,L"),
+        Row(words("FID, means"), "image FID, means", key="image/fid", variant="mean:1", stub="I,L", columns=("C",)),
     )
     turned = Table(
         "table9", "Table 9", words("t"), (Panel(words(""), words("Metric"), rows, columns, Stub(words("In"))),)

@@ -133,13 +133,43 @@ def test_a_missing_cell_is_not_run():
         "{form: monotone, columns: x, rows: [a, b], direction: up}",
         "{form: lowest_in_column, columns: x, rows: [a, b], row: c}",
         "{form: less, columns: x, rows: [a, b], margin: 3}",
+        "{form: less, columns: x, rows: a}",
+        "{form: less, columns: x, rows: [a, a]}",
+        "{form: less, columns: [], rows: [a, b]}",
+        "{form: less, compare: columns, columns: x, rows: [a, b]}",
+        "{form: less, columns: {x: 1}, rows: [a, b]}",
+        "{form: less, columns: x, rows: [a, [b]]}",
+        "{form: on_par, columns: x, rows: [a, b], share: much}",
+        "less",
+        "",
     ],
 )
 def test_malformed_claims_are_named(tmp_path, check):
     text = f"claims:\n  - {{id: mine, table: t, claim: c, place: p, checks: [{check}]}}\n"
     (tmp_path / "claims.yaml").write_text(text)
-    with pytest.raises(InputError, match=r"claims\.yaml: claim 'mine'"):
+    with pytest.raises(InputError, match=r"claims\.yaml: claim 'mine'") as error:
         load_claims(tmp_path / "claims.yaml", "t")
+    assert "\n" not in str(error.value)
+
+
+GOOD = "{id: mine, table: t, claim: c, place: p, checks: [{form: less, columns: x, rows: [a, b]}]}"
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (b"mine", "'mine' is no claim"),
+        (b"{id: mine, table: t, claim: c, place: p}", "'mine': 'checks'"),
+        (GOOD.replace("id: mine", "id: [mine]").encode(), "id must be text"),
+        (GOOD.encode() + b", " + GOOD.encode(), "'mine' is there twice"),
+        (b"{id: \xff}", "not UTF-8"),
+    ],
+)
+def test_malformed_files_are_one_line(tmp_path, entries, message):
+    (tmp_path / "claims.yaml").write_bytes(b"claims: [" + entries + b"]")
+    with pytest.raises(InputError, match=rf"claims\.yaml: .*{message}") as error:
+        load_claims(tmp_path / "claims.yaml")
+    assert "\n" not in str(error.value)
 
 
 def test_a_paper_without_claims(tmp_path):

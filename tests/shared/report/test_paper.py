@@ -1,0 +1,98 @@
+"""What a paper declares: its reported numbers and its claims must fit its layout."""
+
+import csv
+import sys
+
+import pytest
+
+import papers
+from shared.errors import InputError
+from shared.report.paper import claims_of, reported_of, table_of
+from shared.report.reported import COLUMNS
+
+TABLES = """
+from shared.report.layout import Column, Panel, Row, Stub, Table, words
+
+_columns = Column(words(""), words("x"), "x", "k/x"), Column(words(""), words("y"), "y", "k/y")
+_rows = Row(words("a"), "a", "e/a"), Row(words("b"), "b", "e/b"), Row(words("c"), "c", "e/c", columns=("y",))
+_panel = Panel(words(""), words(""), _rows, _columns, Stub(words("size"), "size"))
+TABLES = {"t": Table("t", "Table 1", words(""), (_panel,))}
+"""
+CELLS = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("c", "y"), ("a", "size"), ("b", "size"), ("c", "size")]
+CLAIM = "{id: mine, table: t, claim: c, place: p, checks: [{form: less, columns: x, rows: [a, b]}]}"
+
+
+@pytest.fixture
+def paper(tmp_path, monkeypatch):
+    """A paper with two columns, three rows, of which the last has one cell, and a stub."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "tables.py").write_text(TABLES)
+    write_cells(folder, CELLS)
+    monkeypatch.setattr(papers, "__path__", [str(tmp_path)])
+    yield folder
+    for module in ("papers.small.tables", "papers.small"):
+        sys.modules.pop(module, None)
+
+
+def write_cells(folder, cells, table="t"):
+    with (folder / "reported.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [COLUMNS, *([table, row, column, "X", "", "lower", "1", "", "", "", "0", "", ""] for row, column in cells)]
+        )
+
+
+def test_cells_and_what_stubs_print(paper):
+    assert list(reported_of("small", table_of("small", "t"))) == CELLS
+
+
+@pytest.mark.parametrize("missing", CELLS)
+def test_a_cell_without_a_line_is_refused(paper, missing):
+    write_cells(paper, [cell for cell in CELLS if cell != missing])
+    with pytest.raises(InputError, match=rf"reported\.csv: t: no line for '{missing[0]}', '{missing[1]}'; add it"):
+        reported_of("small", table_of("small", "t"))
+
+
+@pytest.mark.parametrize("extra", [("A", "x"), ("a", "X"), ("c", "x")])
+def test_a_line_that_is_no_cell_is_refused(paper, extra):
+    write_cells(paper, [*CELLS, extra])
+    with pytest.raises(InputError, match=rf"reported\.csv: t: tables\.py has no cell '{extra[0]}', '{extra[1]}'"):
+        reported_of("small", table_of("small", "t"))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"t,a,x,X,,lower,1,,,,0", "line 10: not 13 columns"),
+        (b"t,a,x,X,,lower,1,,,,0,,note, and more", "line 10: not 13 columns"),
+        (b"t,a,z,X,,lower,inf,,,,0,,", "line 10: mean and spread must be finite"),
+        (b"t,a,z,X,,lower,1,,,,-1,,", "line 10: decimals must not be below zero"),
+        (b"t,a,z,X,,lower,1,,,0,1,,", "line 10: .*n not below one"),
+        (b"t,a\xff,x,X,,lower,1,,,,0,,", "not a CSV table in UTF-8"),
+    ],
+)
+def test_a_damaged_file_is_one_line(paper, line, message):
+    with (paper / "reported.csv").open("ab") as file:
+        file.write(line + b"\r\n")
+    with pytest.raises(InputError, match=rf"reported\.csv.*{message}") as error:
+        reported_of("small", table_of("small", "t"))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("table: t", "table: T", "no table 'T'; there are t"),
+        ("columns: x", "columns: X", "t has no cell 'a', 'X'"),
+        ("rows: [a, b]", "rows: [a, B]", "t has no cell 'B', 'x'"),
+        ("rows: [a, b]", "rows: [a, c]", "t has no cell 'c', 'x'"),
+        ("columns: x", "columns: size", "t has no cell 'a', 'size'"),
+    ],
+)
+def test_a_claim_about_no_table_or_no_cell_is_refused(paper, old, new, message):
+    (paper / "claims.yaml").write_text(f"claims: [{CLAIM}]")
+    assert [claim.id for claim in claims_of("small", table_of("small", "t"))] == ["mine"]
+    (paper / "claims.yaml").write_text(f"claims: [{CLAIM.replace(old, new)}]")
+    with pytest.raises(InputError, match=rf"claims\.yaml: claim 'mine': {message}"):
+        claims_of("small", table_of("small", "t"))
