@@ -6,7 +6,6 @@ What a paper's README cites is kept here instead, together with provenance.json.
 """
 
 import argparse
-import csv
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,69 +15,110 @@ from PIL import Image
 from shared import spec as specification
 from shared.errors import InputError, run_cli
 from shared.files import atomic_path, read_json, write_json
+from shared.report.aggregate import COLUMNS, NUMBERS, build, load_runs, read_table_csv
+from shared.report.compare import load_margins
+from shared.report.paper import reported_of, table_of
 
-RESULTS, FIGURES, RUNS = Path("results"), Path("figures"), Path("runs")
+RESULTS, FIGURES, RUNS, MARGINS = Path("results"), Path("figures"), Path("runs"), Path("config/margins.yaml")
 SUFFIXES = {"tables": (RESULTS, (".csv", ".md", ".tex")), "figures": (FIGURES, (".pdf", ".png"))}
 
 
 def publish(paper: str, scale: str) -> list[Path]:
     """Copy all outputs of the paper that there are; returns the files written.
 
-    InputError: there is no output, a table is of another scale, or a run that it is made of is missing.
+    What was published before stays, with its provenance, where nothing new takes its place.
+
+    InputError: there is no output; a table or a figure is of another scale or made on stand-in data; a table is not
+    what its runs give; a run that is shown has no record; or what was published before is of another scale.
     """
     content, target = specification.load(paper), specification.PAPERS / paper / "reproduced"
-    finished, experiments, shown = [], set(), set()
+    finished, experiments = [], set()
     for kind, (folder, suffixes) in SUFFIXES.items():
         for name, entry in content.get(kind, {}).items():
-            sources = [folder / f"{name}{suffix}" for suffix in suffixes]
-            if not all(source.exists() for source in sources):
+            sources = {suffix: folder / f"{name}{suffix}" for suffix in suffixes}
+            if not all(source.exists() for source in sources.values()):
                 continue
-            check = _check_table if kind == "tables" else _check_figure
-            check(sources, scale)
-            (experiments if kind == "tables" else shown).update(entry["runs"])
-            finished += sources
+            if kind == "tables":
+                _check_table(sources[".csv"], paper, name, scale)
+            else:
+                _check_figure(sources[".png"], paper, entry, scale)
+            experiments.update(entry["runs"])
+            finished += sources.values()
     if not finished:
         raise InputError(f"{paper}: no finished table or figure; run `snakemake {paper} --config scale={scale}` first")
+    runs = {name: _runs(RUNS / scale / paper / name) for name in experiments}
+    provenance = {"paper": paper, "scale": scale, "experiments": _merged(target / "provenance.json", scale, runs)}
     # everything is checked by now, so that nothing is published by halves
-    runs = {name: _runs(RUNS / scale / paper / name) for name in sorted(experiments | shown)}
-    # a figure may have panels that were not run; the numbers of a table need the runs they came from
-    for name in sorted(experiments if any(runs.values()) else experiments | shown):
-        if not runs[name]:
-            raise InputError(
-                f"{RUNS / scale / paper / name}: no finished runs; their train.json files are part of what is published"
-            )
     for source in finished:
         with atomic_path(target / source.name) as temporary:
             shutil.copyfile(source, temporary)
-    write_json(
-        target / "provenance.json",
-        {"paper": paper, "scale": scale, "experiments": {k: v for k, v in runs.items() if v}},
-    )
+    write_json(target / "provenance.json", provenance)
     return [*(target / source.name for source in finished), target / "provenance.json"]
 
 
-def _check_figure(sources: list[Path], scale: str) -> None:
-    png = next(path for path in sources if path.suffix == ".png")
+def _check_figure(png: Path, paper: str, entry: dict[str, Any], scale: str) -> None:
     with Image.open(png) as image:
         found = image.info.get("Title")
     if found != f"scale: {scale}":
         raise InputError(f"{png}: says `{found}`, not scale: {scale}; make it again with --config scale={scale}")
+    # a figure may have panels that were not run
+    if not _files(paper, entry["runs"], scale, "seed0/train.json"):
+        raise InputError(
+            f"{png}: no finished runs in {RUNS / scale / paper}; their train.json files are published, too"
+        )
 
 
-def _check_table(sources: list[Path], scale: str) -> None:
-    table = next(path for path in sources if path.suffix == ".csv")
-    with table.open(encoding="utf-8", newline="") as file:
-        found = {line["scale"] for line in csv.DictReader(file)}
-    if found != {scale}:
-        names = ", ".join(sorted(found))
-        raise InputError(f"{table}: made at scale {names}, not {scale}; make it again with --config scale={scale}")
+def _check_table(path: Path, paper: str, name: str, scale: str) -> None:
+    """That a table is the one its runs give, and that each of these can be traced."""
+    table, entry = table_of(paper, name), specification.load(paper)["tables"][name]
+    reported = reported_of(paper, table)
+    shown = read_table_csv(path, table, reported)
+    if set(shown["scale"]) != {scale}:
+        names = ", ".join(sorted(set(shown["scale"])))
+        raise InputError(f"{path}: made at scale {names}, not {scale}; make it again with --config scale={scale}")
+    file = "architecture.json" if entry["needs"] == "architecture" else f"seed*/{entry['needs']}.json"
+    runs = load_runs(_files(paper, entry["runs"], scale, file), paper, scale)
+    given = build(table, reported, runs, load_margins(MARGINS), scale)
+    for ours, theirs in zip(shown.to_dict("records"), given.to_dict("records"), strict=True):
+        for key in (*NUMBERS, *COLUMNS):
+            if ours[key] != theirs[key]:
+                raise InputError(
+                    f"{path}: {ours['row']!r}, {ours['column']!r}: {key} is {ours[key]!r}, but the runs in "
+                    f"{RUNS / scale / paper} give {theirs[key]!r}; make the table again from all of them"
+                )
+    if not runs:
+        raise InputError(f"{path}: no finished runs in {RUNS / scale / paper}; an empty table is not published")
+    for run in runs:
+        if not run.is_count and not run.file.with_name("train.json").exists():
+            raise InputError(f"{run.file.parent}: no train.json, which is published, too; train this run again")
+
+
+def _files(paper: str, runs: dict[str, list[str]], scale: str, pattern: str) -> list[Path]:
+    """Files of a target's runs, as far as they were made."""
+    folders = (RUNS / scale / paper / experiment / model for experiment in runs for model in runs[experiment])
+    return [file for folder in folders for file in sorted(folder.glob(pattern))]
+
+
+def _merged(path: Path, scale: str, runs: dict[str, Any]) -> dict[str, Any]:
+    """Records of runs, by experiment, with those of what was published before."""
+    before = read_json(path) if path.exists() else {"scale": scale, "experiments": {}}
+    if before["scale"] != scale:
+        raise InputError(f"{path.parent}: holds results of scale {before['scale']}, not {scale}; remove them first")
+    names = sorted({*before["experiments"], *runs})
+    merged = {name: before["experiments"].get(name, {}) | runs.get(name, {}) for name in names}
+    return {name: dict(sorted(records.items())) for name, records in merged.items() if records}
 
 
 def _runs(folder: Path) -> dict[str, Any]:
-    """For each run of an experiment what it was made of, what it cost and how it ended."""
-    records = {}
-    for file in sorted(folder.glob("*/seed*/train.json")):
+    """For each run of an experiment what it was made of, what it cost and how it ended.
+
+    InputError: it was trained on stand-in data, whose numbers compare with nothing.
+    """
+    records = {f"{file.parts[-2]}/architecture": read_json(file) for file in folder.glob("*/architecture.json")}
+    for file in folder.glob("*/seed*/train.json"):
         trained = read_json(file)
+        if trained["data"]["stand_in"]:
+            raise InputError(f"{file}: trained on stand-in data; publish what real data gave, scale reduced or paper")
         record = {
             "specification": trained["spec"],
             "specification_sha256": trained["spec_sha256"],

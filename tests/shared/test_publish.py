@@ -1,57 +1,178 @@
-import csv
+"""What is published is what its runs give, on real data, and every run of it can be traced."""
+
+import shutil
+from pathlib import Path
 
 import pytest
+from PIL import Image, PngImagePlugin
 
 from shared import publish as publishing
 from shared.errors import InputError
 from shared.files import read_json, write_json, write_text
-from tests.repository import write_paper
+from shared.report.aggregate import build, load_runs, to_csv
+from shared.report.compare import load_margins
+from shared.report.paper import reported_of, table_of
+from shared.report.reported import COLUMNS
+from tests.repository import EXPERIMENTS, write_paper
+from tests.shared.report.example import paper_in
+
+TABLES = """
+from shared.report.layout import Column, Panel, Row, Table, words
+
+_rows = Row(words("a, b"), "a, b", "line/small"), Row(words("c"), "c", "line/large")
+_panel = Panel(words(""), words(""), _rows, (Column(words(""), words("Error"), "error", "error"),))
+TABLES = {"table1_line": Table("table1_line", "Table 1", words(""), (_panel,))}
+"""
+RUNS = "runs/reduced/tiny/line"
 
 
 @pytest.fixture
 def finished(tmp_path, monkeypatch):
     """A paper with one finished table, whose cells hold commas, and one of its two runs evaluated."""
-    write_paper(tmp_path)
+    folder = write_paper(tmp_path).parent
     monkeypatch.chdir(tmp_path)
-    with (tmp_path / "cells.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerows([["row", "protocol", "scale"], ["a, b", "one, two", "reduced"]])
-    write_text("results/table1_line.csv", (tmp_path / "cells.csv").read_text())
-    write_text("results/table1_line.md", "| a |\n")
-    write_text("results/table1_line.tex", "a")
-    trained = {"spec": {}, "spec_sha256": "s", "fingerprint": "f", "data": {}, "diverged": None}
-    trained["provenance"] = {"commit": "c"}
+    write_text(folder / "__init__.py", "")
+    write_text(folder / "tables.py", TABLES)
+    lines = [f'table1_line,"{row}",error,Error,,lower,2.5,,,,1,Table 1,' for row in ("a, b", "c")]
+    write_text(folder / "reported.csv", "\n".join([",".join(COLUMNS), *lines]) + "\n")
+    write_text("config/margins.yaml", "error: {absolute: 1}")
     for run in ("small", "large"):
-        write_json(f"runs/reduced/tiny/line/{run}/seed0/train.json", trained | {"history": [{"loss": 2}, {"loss": 1}]})
-    metrics = {"fingerprint": "g", "protocol": "p", "metrics": [{"key": "error", "value": 3}], "provenance": {}}
-    write_json("runs/reduced/tiny/line/small/seed0/metrics.json", metrics)
-    return tmp_path
+        write_run(run)
+    evaluate("small", 3.0)
+    with paper_in(tmp_path / "papers", "tiny"):
+        aggregate()
+        yield tmp_path
+
+
+def write_run(model, **data):
+    trained = {"spec": {}, "spec_sha256": "s", "fingerprint": "f", "data": {"stand_in": False} | data}
+    trained |= {"diverged": None, "provenance": {"commit": "c"}, "history": [{"loss": 2}, {"loss": 1}]}
+    write_json(f"{RUNS}/{model}/seed0/train.json", trained)
+
+
+def evaluate(model, value):
+    metrics = {"paper": "tiny", "experiment": "line", "model": model, "scale": "reduced", "seed": 0}
+    metrics |= {"fingerprint": "g", "pipeline": "p", "data": "points", "stand_in": False, "protocol": "one, two"}
+    metrics["metrics"] = [{"key": "error", "variant": "", "name": "Error", "value": value, "unit": ""}]
+    write_json(f"{RUNS}/{model}/seed0/metrics.json", metrics | {"provenance": {}})
+
+
+def aggregate(file="seed0/metrics.json"):
+    """The table of the runs there are, as the workflow makes it."""
+    table = table_of("tiny", "table1_line")
+    runs = load_runs(sorted(Path(RUNS).glob(f"*/{file}")), "tiny", "reduced")
+    frame = build(table, reported_of("tiny", table), runs, load_margins(publishing.MARGINS), "reduced")
+    for suffix, text in (("csv", to_csv(frame)), ("md", "| a |\n"), ("tex", "a")):
+        write_text(f"results/table1_line.{suffix}", text)
+
+
+def draw(scale="reduced"):
+    title = PngImagePlugin.PngInfo()
+    title.add_text("Title", f"scale: {scale}")
+    write_text("figures/fig1_line.pdf", "")
+    Image.new("L", (1, 1)).save("figures/fig1_line.png", pnginfo=title)
+
+
+def published(root):
+    return root / "papers" / "tiny" / "reproduced"
 
 
 def test_tables_are_copied_with_the_provenance_of_their_runs(finished):
     written = publishing.publish("tiny", "reduced")
-    folder = finished / "papers" / "tiny" / "reproduced"
+    folder = published(finished)
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in written)
     assert (folder / "table1_line.tex").read_text() == "a"
     runs = read_json(folder / "provenance.json")["experiments"]["line"]
     assert set(runs) == {"small/seed0", "large/seed0"}
-    assert runs["small/seed0"]["metrics"] == [{"key": "error", "value": 3}]
+    assert runs["small/seed0"]["metrics"][0]["value"] == 3.0
     assert runs["large/seed0"]["last_epoch"] == {"loss": 1}
     assert "metrics" not in runs["large/seed0"]
 
 
-def test_a_table_of_another_scale_is_refused(finished):
-    with pytest.raises(InputError, match=r"table1_line\.csv: made at scale reduced, not paper"):
-        publishing.publish("tiny", "paper")
-    assert not (finished / "papers" / "tiny" / "reproduced").exists()
+def test_what_was_published_before_keeps_its_provenance(finished):
+    publishing.publish("tiny", "reduced")
+    shutil.rmtree("results")
+    shutil.rmtree(f"{RUNS}/large")
+    write_run("small", description="made again")
+    draw()
+    publishing.publish("tiny", "reduced")
+    names = {path.name for path in published(finished).iterdir()}
+    assert names >= {"table1_line.csv", "fig1_line.png", "fig1_line.pdf"}
+    runs = read_json(published(finished) / "provenance.json")["experiments"]["line"]
+    assert set(runs) == {"small/seed0", "large/seed0"}
+    assert runs["small/seed0"]["data"]["description"] == "made again"
 
 
-def test_without_the_runs_nothing_is_published(finished):
-    for record in finished.glob("runs/**/train.json"):
-        record.unlink()
-    with pytest.raises(InputError, match="no finished runs"):
+def test_a_table_of_counts_needs_no_training(finished):
+    shutil.rmtree(RUNS)
+    write_paper(finished, EXPERIMENTS.replace("needs: metrics", "needs: architecture"))
+    tables = finished / "papers" / "tiny" / "tables.py"
+    write_text(tables, TABLES.replace('"error", "error"', '"error", "architecture/latent_variables"'))
+    write_text("config/margins.yaml", "architecture/*: {absolute: 0}")
+    content = {"paper": "tiny", "experiment": "line", "model": "small", "scale": "reduced", "fingerprint": "f"}
+    write_json(f"{RUNS}/small/architecture.json", content | {"latent_variables": 2, "parameters": 3})
+    with paper_in(finished / "papers", "tiny"):
+        aggregate("architecture.json")
         publishing.publish("tiny", "reduced")
-    assert not (finished / "papers" / "tiny" / "reproduced").exists()
+        runs = read_json(published(finished) / "provenance.json")["experiments"]["line"]
+        assert runs["small/architecture"]["latent_variables"] == 2
+        (finished / RUNS / "small" / "architecture.json").unlink()
+        with pytest.raises(InputError, match=r"reproduced_mean is '2\.000000', but the runs in .* give ''"):
+            publishing.publish("tiny", "reduced")
+
+
+def test_two_scales_do_not_mix(finished):
+    write_json(published(finished) / "provenance.json", {"paper": "tiny", "scale": "paper", "experiments": {}})
+    with pytest.raises(InputError, match="holds results of scale paper, not reduced"):
+        publishing.publish("tiny", "reduced")
+
+
+def refused(root, message, scale="reduced"):
+    with pytest.raises(InputError, match=message) as error:
+        publishing.publish("tiny", scale)
+    assert "\n" not in str(error.value)
+    assert not published(root).exists()
+
+
+def test_a_table_of_another_scale_is_refused(finished):
+    refused(finished, r"table1_line\.csv: made at scale reduced, not paper", scale="paper")
+
+
+def test_a_figure_of_another_scale_or_of_no_run_is_refused(finished):
+    draw("demo")
+    refused(finished, r"fig1_line\.png: says `scale: demo`, not scale: reduced")
+    draw()
+    shutil.rmtree("results")
+    shutil.rmtree(f"{RUNS}/small")
+    refused(finished, r"fig1_line\.png: no finished runs")
+
+
+def test_every_run_that_a_table_shows_has_its_record(finished):
+    (finished / RUNS / "small/seed0/train.json").unlink()  # the other one's is there
+    refused(finished, "line/small/seed0: no train.json")
+
+
+def test_a_stale_table_is_refused(finished):
+    evaluate("small", 3.5)
+    refused(finished, r"'a, b', 'error': reproduced_mean is '3\.000000', but the runs in .* give '3\.500000'")
+    evaluate("small", 3.0)
+    evaluate("large", 1.0)
+    refused(finished, r"'c', 'error': reproduced_mean is '', but the runs in .* give '1\.000000'")
+    shutil.rmtree(f"{RUNS}/large")
+    shutil.rmtree(f"{RUNS}/small")
+    refused(finished, r"'a, b', 'error': reproduced_mean is '3\.000000', but the runs in .* give ''")
+    aggregate()
+    refused(finished, "no finished runs in runs/reduced/tiny")
+
+
+def test_a_verdict_by_other_margins_is_refused(finished):
+    write_text("config/margins.yaml", "error: {absolute: 0.1}")
+    refused(finished, r"verdict is 'agrees \(margin only\)', but .* give 'differs \(margin only\)'")
+
+
+def test_stand_in_data_are_refused(finished):
+    write_run("small", stand_in=True)
+    refused(finished, "small/seed0/train.json: trained on stand-in data")
 
 
 def test_nothing_finished_is_said(tmp_path, monkeypatch):

@@ -1,7 +1,10 @@
 """A small table, its reported numbers, and runs of it, for the tests of aggregation and views."""
 
 import json
+import sys
+from contextlib import contextmanager
 
+import papers
 from shared.report.compare import Margin
 from shared.report.layout import Column, Panel, Row, Stub, Table, Text, words
 from shared.report.reported import Reported
@@ -71,6 +74,24 @@ def metrics(model="a", seed=0, fid=101.0, recall=51.0, **changes):
         ],
     }
     return content | changes
+
+
+@contextmanager
+def paper_in(folder, name):
+    """Make the package folder/<name>, as it is now, importable as papers.<name> meanwhile."""
+    path = papers.__path__
+    papers.__path__ = [str(folder)]
+    _forget(f"papers.{name}")
+    try:
+        yield
+    finally:
+        papers.__path__ = path
+        _forget(f"papers.{name}")
+
+
+def _forget(package):
+    for module in [module for module in sys.modules if module.split(".")[:2] == package.split(".")]:
+        del sys.modules[module]
 
 
 def write(folder, *contents):

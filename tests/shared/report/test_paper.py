@@ -1,14 +1,13 @@
 """What a paper declares: its reported numbers and its claims must fit its layout."""
 
 import csv
-import sys
 
 import pytest
 
-import papers
 from shared.errors import InputError
 from shared.report.paper import claims_of, reported_of, table_of
 from shared.report.reported import COLUMNS
+from tests.shared.report.example import paper_in
 
 TABLES = """
 from shared.report.layout import Column, Panel, Row, Stub, Table, words
@@ -23,17 +22,15 @@ CLAIM = "{id: mine, table: t, claim: c, place: p, checks: [{form: less, columns:
 
 
 @pytest.fixture
-def paper(tmp_path, monkeypatch):
+def paper(tmp_path):
     """A paper with two columns, three rows, of which the last has one cell, and a stub."""
     folder = tmp_path / "small"
     folder.mkdir()
     (folder / "__init__.py").touch()
     (folder / "tables.py").write_text(TABLES)
     write_cells(folder, CELLS)
-    monkeypatch.setattr(papers, "__path__", [str(tmp_path)])
-    yield folder
-    for module in ("papers.small.tables", "papers.small"):
-        sys.modules.pop(module, None)
+    with paper_in(tmp_path, "small"):
+        yield folder
 
 
 def write_cells(folder, cells, table="t"):
