@@ -82,6 +82,21 @@ def test_what_the_papers_own_numbers_say_of_its_claims():
     assert set(outcomes.values()) == {HOLDS}
 
 
+def claims():
+    return {claim.id: claim for claim in load_claims(HERE / "claims.yaml")}
+
+
+def test_a_claim_on_single_and_joint_metrics_looks_at_no_conditional_one():
+    claim = claims()["mnist_mhvae_above_jmvae_single_and_joint"]
+    assert {row for row, _ in claim.cells} == {row for row, _ in TABLES["table1_mnist"].names if "|" not in row}
+
+
+def test_a_tolerance_that_is_not_the_papers_is_said_to_be_ours():
+    for claim in claims().values():
+        if any(check.share for check in claim.checks):
+            assert "a tolerance of ours" in claim.reading
+
+
 def test_metrics_are_named_as_the_evaluation_names_them():
     with (HERE / "reported.csv").open(newline="") as file:
         names = {line["metric"] for line in csv.DictReader(file)}
