@@ -48,8 +48,8 @@ class Number:
 class Line:
     """A row of a panel, one entry per column.
 
-    reported: None where the paper has no number, be it that it prints a dash or has no such cell; every view writes
-    its own dash. reproduced: a number, or why there is none. reproduced, verdicts: None where there is no such cell.
+    reported: None where the paper has no number: it prints a dash, or has no such cell. Every view writes its own dash.
+    reproduced: a number, or why there is none. Both it and the verdict are None where there is no such cell.
     """
 
     label: Text
