@@ -345,6 +345,8 @@ rule aggregate:
     input:
         runs=table_inputs,
         reported=lambda wildcards: f"papers/{TABLES[wildcards.table]}/reported.csv",
+        # the paper's protocol, which decides whether a number is comparable
+        experiments=lambda wildcards: f"papers/{TABLES[wildcards.table]}/experiments.yaml",
         margins=config["margins"],
     output:
         "results/{table}.csv",

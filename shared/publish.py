@@ -1,4 +1,4 @@
-"""Copy a paper's finished tables and figures to papers/<paper>/reproduced, with where every number comes from:
+"""Copy a paper's finished tables and figures to papers/<paper>/reproduced/<scale>, with where every number comes from:
 `python -m shared.publish --paper hmvae --scale reduced`.
 
 results/ and figures/ are never committed, since a committed output would make the command that builds it do nothing.
@@ -29,9 +29,9 @@ def publish(paper: str, scale: str) -> list[Path]:
     What was published before stays, with its provenance, where nothing new takes its place.
 
     InputError: there is no output; a table or a figure is of another scale or made on stand-in data; a table is not
-    what its runs give; a run that is shown has no record; or what was published before is of another scale.
+    what its runs give; or a run that is shown has no record.
     """
-    content, target = specification.load(paper), specification.PAPERS / paper / "reproduced"
+    content, target = specification.load(paper), specification.PAPERS / paper / "reproduced" / scale
     finished, experiments = [], set()
     for kind, (folder, suffixes) in SUFFIXES.items():
         for name, entry in content.get(kind, {}).items():
@@ -47,7 +47,7 @@ def publish(paper: str, scale: str) -> list[Path]:
     if not finished:
         raise InputError(f"{paper}: no finished table or figure; run `snakemake {paper} --config scale={scale}` first")
     runs = {name: _runs(RUNS / scale / paper / name) for name in experiments}
-    provenance = {"paper": paper, "scale": scale, "experiments": _merged(target / "provenance.json", scale, runs)}
+    provenance = {"paper": paper, "scale": scale, "experiments": _merged(target / "provenance.json", runs)}
     # everything is checked by now, so that nothing is published by halves
     for source in finished:
         with atomic_path(target / source.name) as temporary:
@@ -99,13 +99,10 @@ def _files(paper: str, runs: dict[str, list[str]], scale: str, pattern: str) -> 
     return [file for folder in folders for file in sorted(folder.glob(pattern))]
 
 
-def _merged(path: Path, scale: str, runs: dict[str, Any]) -> dict[str, Any]:
+def _merged(path: Path, runs: dict[str, Any]) -> dict[str, Any]:
     """Records of runs, by experiment, with those of what was published before."""
-    before = read_json(path) if path.exists() else {"scale": scale, "experiments": {}}
-    if before["scale"] != scale:
-        raise InputError(f"{path.parent}: holds results of scale {before['scale']}, not {scale}; remove them first")
-    names = sorted({*before["experiments"], *runs})
-    merged = {name: before["experiments"].get(name, {}) | runs.get(name, {}) for name in names}
+    before = read_json(path)["experiments"] if path.exists() else {}
+    merged = {name: before.get(name, {}) | runs.get(name, {}) for name in sorted({*before, *runs})}
     return {name: dict(sorted(records.items())) for name, records in merged.items() if records}
 
 
