@@ -1,5 +1,7 @@
 """A table for a LaTeX document: booktabs, and graphicx to shrink it where it is wider than the text."""
 
+import re
+
 from shared.report.layout import Text
 from shared.report.view import (
     CLAIM_NOTE,
@@ -189,7 +191,8 @@ def _claims(view: View) -> list[str]:
 
 def _claim(line: ClaimLine) -> str:
     reading = rf" \emph{{Read as:}} {escape(line.claim.reading)}." if line.claim.reading else ""
-    results = [escape(str(outcome)) for outcome in (line.reported, line.reproduced)]
+    # the numbers that decide, with minus signs in place of hyphens
+    results = [escape(re.sub(r"-(?=\d)", "−", str(outcome))) for outcome in (line.reported, line.reproduced)]
     cells = [escape(line.claim.claim) + reading, *results]
     # \raggedright takes \\ for itself, hence the row's other ending.
     return " & ".join(rf"\raggedright {cell}" for cell in cells) + r" \tabularnewline"
