@@ -205,7 +205,8 @@ def decimals_of(value: float, printed: int) -> int:
 def _notes(table: Table, frame: pd.DataFrame, reported: Cells) -> list[tuple[str, str]]:
     """What a reader must know to read the numbers, as (heading, text)."""
     mixed = frame["protocol"].str.contains(MIXED, regex=False)
-    protocols = frame["protocol"].str.removesuffix(f"; {MIXED}")
+    # A run that diverged was not evaluated: its protocol is the rest of another run's.
+    protocols = frame.loc[~frame["verdict"].str.startswith(DIVERGED), "protocol"].str.removesuffix(f"; {MIXED}")
     notes = [
         ("Data", "; ".join(_distinct(frame["data"]))),
         ("Protocol", "; ".join(_distinct(protocols))),
