@@ -4,7 +4,8 @@ Each model is measured in a process of its own, so that peak memory is its own. 
 and optimiser on a batch in memory, through the same code as a run (shared.training); the batch comes from the
 experiment's stand-in data, which have the shapes of the real ones. Generation gives the first modality from the last.
 The peak is what this machine's float32 matrix multiplication reaches on 2048 x 2048 matrices with as many threads, in
-the same process; FLOPs are counted by torch. Prints a table, then one JSON line per model.
+the same process; FLOPs are counted by torch. On a processor, torch's profiler tells where the time of a step goes.
+Prints the tables, then one JSON line per model.
 """
 
 import argparse
@@ -50,7 +51,7 @@ def main() -> None:
                 if done.returncode:
                     raise InputError(f"{name}: the benchmark failed, see above")
                 rows.append(json.loads(done.stdout))
-    print_table(rows)
+    print_tables(rows)
     for row in rows:
         print(json.dumps(row))
 
@@ -61,6 +62,7 @@ def measure(arguments: argparse.Namespace) -> dict:
     import torch
 
     from benchmarks.flops import count_flops
+    from benchmarks.shares import time_shares
     from shared.devices import choose_device, describe_device, prepare_torch
     from shared.provenance import cpu_model, peak_memory_mb
     from shared.training import Training
@@ -104,6 +106,8 @@ def measure(arguments: argparse.Namespace) -> dict:
     generations = rate(generate)
     memory = torch.cuda.max_memory_allocated() // 2**20 if device.type == "cuda" else peak_memory_mb()
     peak = rate(matrix_product(device)) * 2 * 2048**3
+    run.model.train()
+    shares = time_shares(lambda: run.step(batch)) if device.type == "cpu" else {}
     points = len(run.data)
     return {
         "model": arguments.only,
@@ -112,6 +116,7 @@ def measure(arguments: argparse.Namespace) -> dict:
         "gflops": round(steps * flops / 1e9, 1),
         "peak_gflops": round(peak / 1e9, 1),
         "fraction_of_peak": round(steps * flops / peak, 3),
+        "percent_of_step": shares,
         "generated_images_per_s": round(generations * points, 1),
         "peak_memory_mb": memory,
         "batch": points,
@@ -150,12 +155,8 @@ def one_batch(spec: dict, device) -> "Split":
     return Split({name: tensor[index] for name, tensor in split.tensors.items()})
 
 
-def print_table(rows: list[dict]) -> None:
-    """All models in one table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{rows[0]['threads']} threads, {rows[0]['precision']}, {rows[0]['device']}, {rows[0]['cpu']}")
+def print_tables(rows: list[dict]) -> None:
+    """Speed and memory of all models, and the shares of a training step."""
     columns = {
         "model": "model",
         "training_samples_per_s": "training samples/s",
@@ -164,10 +165,22 @@ def print_table(rows: list[dict]) -> None:
         "generated_images_per_s": "generated images/s",
         "peak_memory_mb": "peak MB",
     }
-    for i, title in enumerate(columns.values()):
-        table.add_column(title, justify="right" if i else "left")
+    where = f"{rows[0]['threads']} threads, {rows[0]['precision']}, {rows[0]['device']}, {rows[0]['cpu']}"
+    print_table(where, [{title: row[key] for key, title in columns.items()} for row in rows])
+    if rows[0]["percent_of_step"]:
+        shares = [{"model": row["model"], **row["percent_of_step"]} for row in rows]
+        print_table("Share of a training step, in per cent", shares)
+
+
+def print_table(title: str, rows: list[dict]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title)
+    for i, column in enumerate(rows[0]):
+        table.add_column(column, justify="right" if i else "left")
     for row in rows:
-        table.add_row(*(str(row[key]) for key in columns))
+        table.add_row(*map(str, row.values()))
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
