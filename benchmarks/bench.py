@@ -181,7 +181,7 @@ def print_table(title: str, rows: list[dict]) -> None:
         table.add_column(column, justify="right" if i else "left")
     for row in rows:
         table.add_row(*map(str, row.values()))
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
 if __name__ == "__main__":
