@@ -39,10 +39,19 @@ def as_input(x: Tensor) -> Tensor:
 def load_split(folder: str | Path, split: str, modalities: dict[str, str], device: torch.device) -> Split:
     """A split with its modalities named as the experiment names them. InputError: a file is missing or damaged."""
     folder = Path(folder)
-    tensors = {m: torch.from_numpy(load_array(folder / f"{key}_{split}.npy")) for m, key in modalities.items()}
+    files = {m: folder / f"{key}_{split}.npy" for m, key in modalities.items()}
+    tensors = {m: torch.from_numpy(load_array(file)) for m, file in files.items()}
     labels = folder / f"labels_{split}.npy"
     if labels.exists():
+        files["labels"] = labels
         tensors["labels"] = torch.from_numpy(np.unique(load_array(labels), return_inverse=True)[1])
+    (first, samples), *others = ((name, len(tensor)) for name, tensor in tensors.items())
+    for name, count in others:
+        if count != samples:
+            raise InputError(
+                f"{files[name]}: {count} samples, {files[first].name} has {samples}; "
+                "delete their folder and run the workflow again"
+            )
     return Split({name: tensor.to(device) for name, tensor in tensors.items()})
 
 
@@ -66,4 +75,5 @@ def load_captions(folder: str | Path, split: str) -> np.ndarray:
 
 
 def describe_data(folder: str | Path) -> dict[str, Any]:
-    return read_json(Path(folder) / "data.json")
+    """data.json of a prepared data set. InputError: it is missing or damaged."""
+    return read_json(Path(folder) / "data.json", "description", "sha256", "stand_in")

@@ -93,7 +93,7 @@ def load_trained(spec: dict[str, Any], weights: Path, device: torch.device) -> T
         model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     except FileNotFoundError:
         raise InputError(f"{weights}: no such file; run the workflow, which trains it first") from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+    except (RuntimeError, TypeError, pickle.UnpicklingError, EOFError, OSError) as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise InputError(
             f"{weights}: not the weights of {spec['model']} ({reason}); delete it and train again"

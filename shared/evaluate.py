@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 def read_trained(folder: Path, spec: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     """train.json of a finished run. InputError: it was trained for another specification, or on other data."""
-    trained = read_json(folder / "train.json")
+    keys = ("spec_sha256", "fingerprint", "pipeline", "data", "diverged", "provenance")
+    trained = read_json(folder / "train.json", *keys)
     if trained["spec_sha256"] != specification.sha256(specification.training_part(spec)):
         raise InputError(f"{folder}: trained for another specification; run the workflow, which trains it again")
     if trained["data"]["sha256"] != data["sha256"]:
@@ -131,7 +132,9 @@ def main() -> None:
         "peak_memory_mb": peak_memory_mb(),
     }
     with atomic_path(arguments.run / "samples.npz") as temporary:
-        np.savez(temporary, **samples, data=data["description"])
+        # what the samples are of, for the margin of a figure
+        about = {"scale": spec["scale"], "data": data["description"], "stand_in": data["stand_in"]}
+        np.savez(temporary, **samples, **about)
     write_json(arguments.run / "metrics.json", record)
 
 

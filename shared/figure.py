@@ -8,6 +8,7 @@ python -m shared.figure --paper hmvae --figure fig7_oxford_flower_samples --scal
 import argparse
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from zipfile import BadZipFile
 
 import matplotlib as mpl
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 
 from shared import spec as specification
 from shared.errors import InputError, run_cli
-from shared.files import atomic_path
+from shared.files import atomic_path, sha256_of
 from shared.report.paper import figure_of
 
 # Type 42: text stays text, and can be searched and edited. Without dates the same figure is the same bytes.
@@ -27,10 +28,20 @@ _FORMATS = {
 }
 
 
-def margin_note(scale: str, samples: Mapping[str, Mapping[str, np.ndarray]]) -> str:
+@dataclass(frozen=True)
+class Archive:
+    """A samples.npz: the arrays to draw, none for a run that diverged, and the data behind them."""
+
+    arrays: dict[str, np.ndarray]
+    data: str
+    stand_in: bool
+    sha256: str
+
+
+def margin_note(scale: str, samples: Sequence[Archive]) -> str:
     """What stands in a figure's margin, so that it cannot be taken for what it is not: scale and data."""
-    data = "; ".join(sorted({str(arrays["data"]) for arrays in samples.values() if "data" in arrays}))
-    warning = " · not comparable with the paper" if scale == "demo" else ""
+    data = "; ".join(sorted({each.data for each in samples}))
+    warning = " · not comparable with the paper" if any(each.stand_in for each in samples) else ""
     return " · ".join(filter(None, [f"scale: {scale}", data])) + warning
 
 
@@ -42,12 +53,12 @@ def runs_of(paper: str, figure: str) -> list[str]:
     return [f"{experiment}/{model}" for experiment, models in figures[figure]["runs"].items() for model in models]
 
 
-def load_samples(arguments: list[str], known: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
-    """Arrays by run, from `experiment/model=FILE`.
+def load_samples(arguments: list[str], known: Sequence[str], scale: str) -> dict[str, Archive]:
+    """Samples by run, from `experiment/model=FILE`.
 
-    InputError: another form, a run twice or not among the known ones, or no .npz archive.
+    InputError: another form, a run twice or not among the known ones, no .npz archive, or one of another scale.
     """
-    samples: dict[str, dict[str, np.ndarray]] = {}
+    samples: dict[str, Archive] = {}
     for argument in arguments:
         run, separator, file = argument.partition("=")
         if not separator or run in samples:
@@ -59,19 +70,33 @@ def load_samples(arguments: list[str], known: Sequence[str]) -> dict[str, dict[s
             if not isinstance(content, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
             with content as archive:
-                samples[run] = dict(archive)
+                arrays = dict(archive)
         except FileNotFoundError:
             raise InputError(f"{file}: no such file; run python -m shared.evaluate first") from None
         except (ValueError, BadZipFile, EOFError, zlib.error) as error:
             raise InputError(f"{file}: no samples archive ({error}); delete it and evaluate again") from None
+        try:
+            made_at, data, stand_in = (arrays.pop(name).item() for name in ("scale", "data", "stand_in"))
+        except (KeyError, ValueError):
+            raise InputError(f"{file}: does not say what data and scale it is of; evaluate this run again") from None
+        if made_at != scale:
+            raise InputError(f"{file}: made at scale {made_at}, not {scale}; give samples of scale {scale}")
+        samples[run] = Archive(arrays, data, stand_in, sha256_of(file))
     return samples
 
 
-def save(figure: Figure, prefix: str, scale: str) -> None:
-    """Write <prefix>.pdf and <prefix>.png, which carry their scale as title."""
+def sources_of(files: Mapping[str, str]) -> str:
+    """The samples that a figure shows, as text that it carries: run and checksum."""
+    return " ".join(f"{run}={sha256}" for run, sha256 in sorted(files.items()))
+
+
+def save(figure: Figure, prefix: str, scale: str, samples: Mapping[str, Archive]) -> None:
+    """Write <prefix>.pdf and <prefix>.png, which carry their scale as title; the .png its sources, too."""
+    sources = {"png": {"Source": sources_of({run: each.sha256 for run, each in samples.items()})}}
     for suffix, options in _FORMATS.items():
+        metadata = options["metadata"] | {"Title": f"scale: {scale}"} | sources.get(suffix, {})
         with atomic_path(f"{prefix}.{suffix}") as path:
-            figure.savefig(path, dpi=options["dpi"], metadata=options["metadata"] | {"Title": f"scale: {scale}"})
+            figure.savefig(path, dpi=options["dpi"], metadata=metadata)
 
 
 def main() -> None:
@@ -86,8 +111,9 @@ def main() -> None:
     specification.check_scale(args.scale)
     draw = figure_of(args.paper, args.figure)
     with mpl.rc_context(_STYLE):
-        samples = load_samples(args.samples, runs_of(args.paper, args.figure))
-        save(draw(samples, margin_note(args.scale, samples)), args.out_prefix, args.scale)
+        samples = load_samples(args.samples, runs_of(args.paper, args.figure), args.scale)
+        figure = draw({run: each.arrays for run, each in samples.items()}, margin_note(args.scale, [*samples.values()]))
+        save(figure, args.out_prefix, args.scale, samples)
 
 
 if __name__ == "__main__":

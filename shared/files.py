@@ -55,15 +55,19 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """Parsed JSON. InputError: the file is missing or is no JSON."""
+def read_json(path: str | Path, *keys: str) -> Any:
+    """Parsed JSON. InputError: the file is missing, is no JSON, or is no object with these keys."""
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the workflow stage that makes it") from None
     except ValueError as error:
         raise InputError(f"{path}: not valid JSON ({error}); delete it and run the workflow again") from None
+    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise InputError(f"{path}: without `{missing[0]}`; delete it and run the workflow again")
+    return content
 
 
 def sha256_of(path: str | Path) -> str:

@@ -31,6 +31,7 @@ def _applies(x: Tensor, weight: Tensor) -> bool:
         and x.dtype == weight.dtype == torch.float32
         and x.dim() > 1
         and x.numel() > 0
+        and x.shape[-1] == weight.shape[1]  # torch's own layer says best what is wrong
         and torch.backends.mkldnn.enabled
         and not torch.is_autocast_enabled("cpu")
     )

@@ -23,7 +23,6 @@ from shared.seeds import derive_seed
 from shared.spec import sha256, training_part
 
 CHECKPOINT_SECONDS = 60.0
-BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 @dataclass
@@ -67,9 +66,9 @@ class Training:
         self.optimiser = torch.optim.Adam(
             self.model.parameters(), lr=self.settings["learning_rate"], fused=device.type in ("cpu", "cuda")
         )
-        if len(data) % self.settings["batch_size"] == 1 and any(
-            isinstance(m, BATCH_NORM) for m in self.model.modules()
-        ):
+        batch = min(self.settings["batch_size"], len(data))
+        alone = 1 in (batch, len(data) % batch)
+        if alone and any(isinstance(module, nn.BatchNorm1d) for module in self.model.modules()):
             raise InputError(
                 f"{self.name}: training.batch_size {self.settings['batch_size']} leaves one of {len(data)} samples "
                 "alone in a batch, which batch normalisation can't take; choose another"

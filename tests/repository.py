@@ -82,7 +82,8 @@ def write_points(folder: Path, seed: int = 0) -> None:
     points = np.random.default_rng(seed).normal(size=(20, 3)).astype(np.float32)
     np.save(folder / "x1_train.npy", points)
     np.save(folder / "labels_train.npy", np.arange(20) % 4)
-    write_json(folder / "data.json", {"description": "points", "sha256": sha256_of(folder / "x1_train.npy")})
+    about = {"description": "points", "sha256": sha256_of(folder / "x1_train.npy"), "stand_in": True}
+    write_json(folder / "data.json", about)
 
 
 def copy_of_this(root: Path) -> Path:

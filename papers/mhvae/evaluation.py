@@ -113,7 +113,7 @@ def figure_samples(
 
 def encode_condition(names: Sequence[str], about: dict[str, Any]) -> Tensor:
     """x_2, (D,), with 1 where a class or attribute is named. InputError: the data know no such name."""
-    known = about.get("classes") or about["attributes"]
+    known = about.get("classes") or about.get("attributes", [])
     for name in names:
         if name not in known:
             raise InputError(f"evaluation.figure_condition: `{name}` is unknown; the data have {', '.join(known)}")

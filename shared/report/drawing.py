@@ -65,7 +65,7 @@ def arrays_of(samples: Mapping[str, Samples], run: str, axes: Mapping[str, str])
 
     InputError: an array is missing, empty, or has other axes.
     """
-    arrays = {name: array for name, array in samples.get(run, {}).items() if name != "data"}
+    arrays = samples.get(run)
     if not arrays:
         return None
     lengths: dict[str, int] = {}
@@ -85,7 +85,7 @@ def arrays_of(samples: Mapping[str, Samples], run: str, axes: Mapping[str, str])
 
 
 def why_missing(samples: Mapping[str, Samples], run: str) -> str:
-    """Why a run has no images: no file was given, or it is that of a run that diverged, which names its data only."""
+    """Why a run has no images: no file was given, or it is that of a run that diverged, which holds none."""
     return DIVERGED if run in samples else NOT_RUN
 
 

@@ -60,6 +60,13 @@ def test_large_arrays_stay_in_their_files(folder, monkeypatch):
     assert (folder / "x1_test.npy").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["x2", "labels"])
+def test_arrays_with_different_numbers_of_samples_are_one_line(folder, name):
+    np.save(folder / f"{name}_test.npy", np.load(folder / f"{name}_test.npy")[:5])
+    with pytest.raises(InputError, match=rf"\A[^\n]*{name}_test\.npy: 5 samples, x1_test\.npy has 6;[^\n]*\Z"):
+        load_split(folder, "test", {"image": "x1", "caption": "x2"}, CPU)
+
+
 def test_missing_and_damaged_data_are_one_line(folder):
     with pytest.raises(InputError, match=r"\A[^\n]*x1_test\.npy: no such file[^\n]*\Z"):
         load_split(folder / "none", "test", {"image": "x1"}, CPU)

@@ -33,7 +33,9 @@ def test_weights_that_do_not_fit_are_one_line(tmp_path):
     save(path, build(SPEC | {"arguments": {"hidden": 6}}).state_dict())
     with pytest.raises(InputError, match=r"\A[^\n]*weights\.pt: not the weights of small[^\n]*\Z"):
         load_trained(SPEC, path, CPU)
-    for damaged in (b"", b"no torch", path.read_bytes()[:500]):
+    whole = path.read_bytes()
+    save(path, [1, 2])
+    for damaged in (path.read_bytes(), b"", b"no torch", whole[:500], whole[: len(whole) // 2], whole[:-200]):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match=r"\A[^\n]*weights\.pt: not the weights of small[^\n]*\Z"):
             load_trained(SPEC, path, CPU)

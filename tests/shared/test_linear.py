@@ -23,27 +23,40 @@ def layer(bias=True):
     return Linear(37, 19, bias)
 
 
-def results(layer, x, weights):
-    """The output, and the gradients of its weighted sum in the input and in the parameters."""
-    x = x.detach().clone().requires_grad_()
+def results(layer, x, dy):
+    """The output, and the gradients in the input, whose strides it keeps, and in the parameters."""
+    x = x.detach().requires_grad_()
     layer.zero_grad()
     y = layer(x)
-    (y * weights).sum().backward()
+    y.backward(dy)
     return [y.detach(), x.grad, *(p.grad.clone() for p in layer.parameters())]
 
 
+GRADIENTS = {
+    "of its own": lambda *shape: torch.randn(shape),
+    "transposed in memory": lambda *shape: torch.randn(shape[::-1]).permute(*reversed(range(len(shape)))),
+    "expanded": lambda *shape: torch.randn(()).expand(shape),  # as the gradient of a sum
+}
+
+
 @pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("gradient", GRADIENTS)
 @pytest.mark.parametrize("form", FORMS)
-def test_values_and_gradients_are_those_of_float64(form, bias):
+def test_values_and_gradients_are_those_of_float64(form, gradient, bias):
     torch.manual_seed(0)
     x, ours = FORMS[form](), layer(bias)
-    weights = torch.randn(*x.shape[:-1], 19)
-    found = results(ours, x, weights)
+    dy = GRADIENTS[gradient](*x.shape[:-1], 19)
+    found = results(ours, x, dy)
     exact = nn.Linear(37, 19, bias).double()
     exact.load_state_dict(ours.state_dict())
-    for value, truth in zip(found, results(exact, x.double(), weights.double()), strict=True):
+    for value, truth in zip(found, results(exact, x.double(), dy.double()), strict=True):
         assert value.dtype == torch.float32
         torch.testing.assert_close(value.double(), truth, rtol=1e-5, atol=1e-4)
+
+
+def test_an_input_of_another_width_is_refused_with_both_shapes():
+    with pytest.raises(RuntimeError, match="4x36 and 37x19"):
+        layer()(torch.randn(4, 36))
 
 
 def test_gradient_only_where_it_is_wanted():

@@ -14,14 +14,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from shared import spec as specification
 from shared import training
-from shared.arrays import load_split
+from shared.arrays import Split, load_split
 from shared.errors import InputError
 from shared.files import read_json
 from shared.progress import Progress
 from shared.spec import sha256
+from tests import tiny
 from tests.repository import environment, run, tiny_repository, write_points
 
 CPU = torch.device("cpu")
@@ -146,10 +148,26 @@ def test_an_unknown_optimiser_is_one_line(spec, points):
         begin(spec, points)
 
 
-def test_a_last_batch_of_one_that_batch_norm_cannot_take_is_one_line(spec, points):
-    spec["training"]["batch_size"] = len(points) - 1
-    with pytest.raises(InputError, match=r"\A[^\n]*batch_size 19 leaves one of 20 samples[^\n]*\Z"):
-        training.Training(spec, points, "data", CPU)
+@pytest.mark.parametrize("size", [1, 19])
+def test_a_batch_of_one_that_batch_norm_cannot_take_is_one_line(spec, points, size):
+    assert len(points) == 20
+    spec["training"]["batch_size"] = size
+    with pytest.raises(InputError, match=rf"\A[^\n]*batch_size {size} leaves one of 20 samples[^\n]*\Z"):
+        begin(spec, points)
+
+
+def test_a_single_sample_that_batch_norm_cannot_take_is_one_line(spec, points):
+    with pytest.raises(InputError, match="leaves one of 1 samples"):
+        begin(spec, Split(points.batch(slice(1))))
+
+
+def test_batch_norm_of_images_takes_one_of_them(spec, points, monkeypatch):
+    def images(hidden):
+        return nn.Sequential(nn.BatchNorm2d(hidden))
+
+    monkeypatch.setattr(tiny, "model", images)
+    spec["training"]["batch_size"] = 19
+    begin(spec, points)
 
 
 def test_initialisation_leaves_global_random_numbers_alone(spec, points):

@@ -261,8 +261,32 @@ def test_chunks_of_points_change_nothing_and_no_point_is_left_out(rows):
     assert found.points == 33
     assert found.mean == pytest.approx(values.mean(), rel=1e-12)
     assert found.standard_error == pytest.approx(values.std(ddof=1) / np.sqrt(33), rel=1e-9)
-    errors = np.exp(log_weights.numpy()).var(0) / np.exp(log_weights.numpy()).mean(0) ** 2 / 10
-    assert found.monte_carlo_error == pytest.approx(np.sqrt(errors.sum()) / 33, rel=1e-9)
+    even, odd = (logsumexp(log_weights.numpy()[first::2], axis=0) for first in (0, 1))
+    assert found.monte_carlo_error == pytest.approx(np.sqrt(((even - odd) ** 2).sum() / 2) / 33, rel=1e-9)
+
+
+@pytest.mark.parametrize("samples", [2, 100, 101])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 5.0, 30.0])
+def test_the_monte_carlo_error_is_how_far_repeated_means_lie_apart(samples, scale):
+    """From weights that hardly differ to those of which one carries the sum; conditionals alike.
+
+    The error of half the samples is at most sqrt(2) times that of all; where one sample carries the sum, it is nearly
+    the same.
+    """
+    targets, repeats, points = (("a",), ("a", "b")), 400, 60
+    weights = torch.randn(samples, repeats * points, generator=generator(), dtype=torch.float64) * scale
+    more = torch.randn(samples, repeats * points, generator=generator(1), dtype=torch.float64) * scale
+    means, errors = {"log p": [], "conditional": []}, {"log p": [], "conditional": []}
+    for v, w in zip(weights.split(points, 1), more.split(points, 1), strict=True):
+        sums = LogWeightSums(targets)
+        sums.update({targets[0]: v, targets[1]: v + w})
+        found = Estimates(sums)
+        for name, each in (("log p", found.log_p(targets[0])), ("conditional", found.conditional(*targets[::-1]))):
+            means[name].append(each.summary().mean)
+            errors[name].append(each.summary().monte_carlo_error)
+    for name in means:
+        ratio = np.sqrt(np.mean(np.square(errors[name]))) / np.std(means[name], ddof=1)
+        assert 0.9 < ratio < 1.1 * np.sqrt(2), name
 
 
 def test_data_points_never_mix():
@@ -399,6 +423,13 @@ def test_a_conditional_needs_one_set_within_the_other():
     for target, given in ((("a",), ("b",)), (("a",), ("a",)), (("a",), ("a", "b"))):
         with pytest.raises(ValueError, match="the second within the first"):
             found.conditional(target, given)
+
+
+def test_one_sample_has_no_monte_carlo_error():
+    found = estimate(Bank(bank(1, 3)), numbered(3), "a", TARGETS, 1, generator())
+    for each in (found.log_p(("a",)), found.conditional(("a", "b"), ("a",))):
+        assert each.summary().monte_carlo_error is None
+        assert each.value.isfinite().all()
 
 
 def test_one_point_has_no_spread():
