@@ -14,7 +14,8 @@ from PIL import Image
 
 from shared import spec as specification
 from shared.errors import InputError, run_cli
-from shared.files import atomic_path, read_json, write_json
+from shared.figure import sources_of
+from shared.files import atomic_path, read_json, sha256_of, write_json
 from shared.report.aggregate import COLUMNS, NUMBERS, build, load_runs, read_table_csv
 from shared.report.compare import load_margins
 from shared.report.paper import reported_of, table_of
@@ -28,15 +29,17 @@ def publish(paper: str, scale: str) -> list[Path]:
 
     What was published before stays, with its provenance, where nothing new takes its place.
 
-    InputError: there is no output; a table or a figure is of another scale or made on stand-in data; a table is not
-    what its runs give; or a run that is shown has no record.
+    InputError: there is no output; a table or a figure is of another scale or made on stand-in data; it is not what its
+    runs give; a run that is shown has no record; or the record of one changes that a target shows which would stay.
     """
     content, target = specification.load(paper), specification.PAPERS / paper / "reproduced" / scale
-    finished, experiments = [], set()
+    finished, experiments, staying = [], set(), {}
     for kind, (folder, suffixes) in SUFFIXES.items():
         for name, entry in content.get(kind, {}).items():
             sources = {suffix: folder / f"{name}{suffix}" for suffix in suffixes}
             if not all(source.exists() for source in sources.values()):
+                if any((target / source.name).exists() for source in sources.values()):
+                    staying[name] = entry["runs"]
                 continue
             if kind == "tables":
                 _check_table(sources[".csv"], paper, name, scale)
@@ -47,7 +50,8 @@ def publish(paper: str, scale: str) -> list[Path]:
     if not finished:
         raise InputError(f"{paper}: no finished table or figure; run `snakemake {paper} --config scale={scale}` first")
     runs = {name: _runs(RUNS / scale / paper / name) for name in experiments}
-    provenance = {"paper": paper, "scale": scale, "experiments": _merged(target / "provenance.json", runs)}
+    merged = _merged(target / "provenance.json", runs, staying)
+    provenance = {"paper": paper, "scale": scale, "experiments": merged}
     # everything is checked by now, so that nothing is published by halves
     for source in finished:
         with atomic_path(target / source.name) as temporary:
@@ -57,15 +61,24 @@ def publish(paper: str, scale: str) -> list[Path]:
 
 
 def _check_figure(png: Path, paper: str, entry: dict[str, Any], scale: str) -> None:
-    with Image.open(png) as image:
-        found = image.info.get("Title")
-    if found != f"scale: {scale}":
-        raise InputError(f"{png}: says `{found}`, not scale: {scale}; make it again with --config scale={scale}")
-    # a figure may have panels that were not run
-    if not _files(paper, entry["runs"], scale, "seed0/train.json"):
+    try:
+        with Image.open(png) as image:
+            carried = image.info
+    except (OSError, SyntaxError) as error:
+        raise InputError(f"{png}: no picture ({error}); make it again with --config scale={scale}") from None
+    if carried.get("Title") != f"scale: {scale}":
         raise InputError(
-            f"{png}: no finished runs in {RUNS / scale / paper}; their train.json files are published, too"
+            f"{png}: says `{carried.get('Title')}`, not scale: {scale}; make it again with --config scale={scale}"
         )
+    # a figure may have panels that were not run
+    files = _files(paper, entry["runs"], scale, "seed0/samples.npz")
+    if not files:
+        raise InputError(f"{png}: no samples in {RUNS / scale / paper}, which it must have been drawn from")
+    if carried.get("Source") != sources_of({"/".join(file.parts[-4:-2]): sha256_of(file) for file in files}):
+        raise InputError(f"{png}: not drawn from the samples in {RUNS / scale / paper}; make it again from all of them")
+    for file in files:
+        if not file.with_name("train.json").exists():
+            raise InputError(f"{file.parent}: no train.json, which is published, too; train this run again")
 
 
 def _check_table(path: Path, paper: str, name: str, scale: str) -> None:
@@ -99,9 +112,21 @@ def _files(paper: str, runs: dict[str, list[str]], scale: str, pattern: str) -> 
     return [file for folder in folders for file in sorted(folder.glob(pattern))]
 
 
-def _merged(path: Path, runs: dict[str, Any]) -> dict[str, Any]:
-    """Records of runs, by experiment, with those of what was published before."""
-    before = read_json(path)["experiments"] if path.exists() else {}
+def _merged(path: Path, runs: dict[str, Any], staying: dict[str, dict[str, list[str]]]) -> dict[str, Any]:
+    """Records of runs, by experiment, with those of what was published before.
+
+    staying: by target, the runs of what stays as it was published. InputError: the record of one of them would change.
+    """
+    before = read_json(path, "experiments")["experiments"] if path.exists() else {}
+    for name, shown in staying.items():
+        for experiment, models in shown.items():
+            old, new = before.get(experiment, {}), runs.get(experiment, {})
+            for run in sorted(old.keys() & new.keys()):
+                if run.split("/")[0] in models and old[run] != new[run]:
+                    raise InputError(
+                        f"{path}: {name} was published from another run of {experiment}/{run} than there is now; "
+                        f"make it, too, and publish all that shows this run"
+                    )
     merged = {name: before.get(name, {}) | runs.get(name, {}) for name in sorted({*before, *runs})}
     return {name: dict(sorted(records.items())) for name, records in merged.items() if records}
 
@@ -113,7 +138,7 @@ def _runs(folder: Path) -> dict[str, Any]:
     """
     records = {f"{file.parts[-2]}/architecture": read_json(file) for file in folder.glob("*/architecture.json")}
     for file in folder.glob("*/seed*/train.json"):
-        trained = read_json(file)
+        trained = read_json(file, "spec", "spec_sha256", "fingerprint", "data", "provenance", "history", "diverged")
         if trained["data"]["stand_in"]:
             raise InputError(f"{file}: trained on stand-in data; publish what real data gave, scale reduced or paper")
         record = {
@@ -127,8 +152,9 @@ def _runs(folder: Path) -> dict[str, Any]:
         }
         metrics = file.with_name("metrics.json")
         if metrics.exists():
-            evaluated = read_json(metrics)
-            record |= {key: evaluated[key] for key in ("fingerprint", "protocol", "metrics")}
+            keys = ("fingerprint", "protocol", "metrics")
+            evaluated = read_json(metrics, *keys, "provenance")
+            record |= {key: evaluated[key] for key in keys}
             record["evaluation"] = evaluated["provenance"]
         records[f"{file.parts[-3]}/{file.parts[-2]}"] = record
     return records

@@ -1,5 +1,6 @@
 """What is published is what its runs give, on real data, and every run of it can be traced."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from PIL import Image, PngImagePlugin
 
 from shared import publish as publishing
 from shared.errors import InputError
-from shared.files import read_json, write_json, write_text
+from shared.figure import sources_of
+from shared.files import read_json, sha256_of, write_json, write_text
 from shared.report.aggregate import build, load_runs, to_csv
 from shared.report.compare import load_margins
 from shared.report.paper import reported_of, table_of
@@ -66,11 +68,18 @@ def aggregate(file="seed0/metrics.json"):
         write_text(f"results/table1_line.{suffix}", text)
 
 
+def sample(model, content):
+    write_text(f"{RUNS}/{model}/seed0/samples.npz", content)
+
+
 def draw(scale="reduced"):
-    title = PngImagePlugin.PngInfo()
-    title.add_text("Title", f"scale: {scale}")
+    """The figure of the samples there are, as the workflow makes it."""
+    carried = PngImagePlugin.PngInfo()
+    carried.add_text("Title", f"scale: {scale}")
+    files = {f"line/{file.parts[-3]}": sha256_of(file) for file in Path(RUNS).glob("*/seed0/samples.npz")}
+    carried.add_text("Source", sources_of(files))
     write_text("figures/fig1_line.pdf", "")
-    Image.new("L", (1, 1)).save("figures/fig1_line.png", pnginfo=title)
+    Image.new("L", (1, 1)).save("figures/fig1_line.png", pnginfo=carried)
 
 
 def published(root):
@@ -93,14 +102,30 @@ def test_what_was_published_before_keeps_its_provenance(finished):
     publishing.publish("tiny", "reduced")
     shutil.rmtree("results")
     shutil.rmtree(f"{RUNS}/large")
-    write_run("small", description="made again")
+    sample("small", "images")
     draw()
     publishing.publish("tiny", "reduced")
     names = {path.name for path in published(finished).iterdir()}
     assert names >= {"table1_line.csv", "fig1_line.png", "fig1_line.pdf"}
     runs = read_json(published(finished) / "provenance.json")["experiments"]["line"]
     assert set(runs) == {"small/seed0", "large/seed0"}
-    assert runs["small/seed0"]["data"]["description"] == "made again"
+
+
+def test_a_run_made_again_is_not_published_beside_what_shows_the_earlier_one(finished):
+    publishing.publish("tiny", "reduced")
+    before = (published(finished) / "provenance.json").read_text()
+    shutil.move("results", "elsewhere")
+    sample("small", "images")
+    draw()
+    evaluate("small", 9.0)
+    with pytest.raises(InputError, match=r"provenance\.json: table1_line was published from another run of line/small"):
+        publishing.publish("tiny", "reduced")
+    assert (published(finished) / "provenance.json").read_text() == before
+    assert not (published(finished) / "fig1_line.png").exists()
+    aggregate()
+    publishing.publish("tiny", "reduced")
+    runs = read_json(published(finished) / "provenance.json")["experiments"]["line"]
+    assert runs["small/seed0"]["metrics"][0]["value"] == 9.0
 
 
 def test_a_table_of_counts_needs_no_training(finished):
@@ -145,8 +170,46 @@ def test_a_figure_of_another_scale_or_of_no_run_is_refused(finished):
     refused(finished, r"fig1_line\.png: says `scale: demo`, not scale: reduced")
     draw()
     shutil.rmtree("results")
-    shutil.rmtree(f"{RUNS}/small")
-    refused(finished, r"fig1_line\.png: no finished runs")
+    refused(finished, r"fig1_line\.png: no samples in runs/reduced/tiny")
+
+
+def test_a_stale_figure_is_refused(finished):
+    sample("small", "images")
+    draw()
+    sample("small", "other images")
+    refused(finished, r"fig1_line\.png: not drawn from the samples")
+
+
+def test_a_figure_whose_run_has_no_record_is_refused(finished):
+    shutil.rmtree("results")
+    sample("small", "images")
+    draw()
+    (finished / RUNS / "small/seed0/train.json").unlink()
+    refused(finished, r"line/small/seed0: no train\.json")
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n"])
+def test_a_damaged_figure_is_refused(finished, content):
+    sample("small", "images")
+    draw()
+    (finished / "figures/fig1_line.png").write_bytes(content)
+    refused(finished, r"fig1_line\.png: no picture")
+
+
+def test_damaged_records_are_refused(finished):
+    publishing.publish("tiny", "reduced")
+    provenance = published(finished) / "provenance.json"
+    train, metrics = (finished / RUNS / "small/seed0" / name for name in ("train.json", "metrics.json"))
+    for file, content, missing in (
+        (provenance, "{}", "experiments"),
+        (train, "[]", "spec"),
+        (metrics, json.dumps(read_json(metrics) | {"provenance": None}).replace("provenance", "origin"), "provenance"),
+    ):
+        before = file.read_text()
+        file.write_text(content)
+        with pytest.raises(InputError, match=rf"{file.name}: without `{missing}`"):
+            publishing.publish("tiny", "reduced")
+        file.write_text(before)
 
 
 def test_every_run_that_a_table_shows_has_its_record(finished):

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from shared.errors import InputError
-from shared.figure import load_samples
+from shared.figure import load_samples, margin_note
 from shared.files import sha256_of
+
+ABOUT = {"scale": "demo", "data": "digits", "stand_in": True}
 
 
 def run(*arguments):
@@ -45,6 +47,7 @@ def test_figure_is_the_same_bytes_twice(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(
         tmp_path / "samples.npz",
+        **ABOUT,
         captions=np.array(["a red flower for $5", "a flower with " + "very " * 40 + "long petals"]),
         real=rng.integers(0, 255, (2, 3, 64, 64), dtype=np.uint8),
         given_x2=rng.integers(0, 255, (2, 4, 3, 64, 64), dtype=np.uint8),
@@ -118,7 +121,27 @@ def test_what_is_no_samples_archive_is_one_line(tmp_path, content):
     else:
         file.write_text("captions" if content == "text" else "")
     with pytest.raises(InputError, match=r"samples\.npz: no samples archive \(.*\); delete it and evaluate again"):
-        load_samples([f"mnist/mhvae={file}"], ["mnist/mhvae"])
+        load_samples([f"mnist/mhvae={file}"], ["mnist/mhvae"], "demo")
+
+
+def test_samples_of_another_scale_or_of_unknown_data_are_one_line(tmp_path):
+    file = tmp_path / "samples.npz"
+    np.savez(file, given=np.zeros(2), **ABOUT)
+    with pytest.raises(InputError, match=r"\A[^\n]*samples\.npz: made at scale demo, not reduced[^\n]*\Z"):
+        load_samples([f"mnist/mhvae={file}"], ["mnist/mhvae"], "reduced")
+    np.savez(file, given=np.zeros(2), data="digits")
+    with pytest.raises(InputError, match=r"\A[^\n]*samples\.npz: does not say what data and scale[^\n]*\Z"):
+        load_samples([f"mnist/mhvae={file}"], ["mnist/mhvae"], "demo")
+
+
+def test_a_figure_warns_of_stand_ins_at_any_scale(tmp_path):
+    file = tmp_path / "samples.npz"
+    for stand_in in (True, False):
+        np.savez(file, given=np.zeros(2), **ABOUT | {"stand_in": stand_in, "scale": "paper"})
+        samples = load_samples([f"mnist/mhvae={file}"], ["mnist/mhvae"], "paper")
+        assert set(samples["mnist/mhvae"].arrays) == {"given"}
+        note = margin_note("paper", [*samples.values()])
+        assert note == "scale: paper · digits" + " · not comparable with the paper" * stand_in
 
 
 def test_tables_and_figures_need_no_torch():
