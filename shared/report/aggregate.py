@@ -19,6 +19,7 @@ from shared.report.compare import (
     NOT_RUN,
     Margins,
     Verdict,
+    is_verdict,
     margin_for,
     verdict,
 )
@@ -308,6 +309,8 @@ def read_table_csv(path: Path, table: Table, reported: Cells) -> pd.DataFrame:
         strange = [name for name in found if name not in table.names] or [n for n in table.names if n not in found]
         named = f"{strange[0][0]!r}, {strange[0][1]!r}" if strange else "their order or number"
         raise InputError(f"{path}: its cells are not those of {table.name} ({named}); aggregate again")
+    if frame["scale"].nunique() != 1:
+        raise InputError(f"{path}: made at scales {', '.join(sorted(set(frame['scale'])))}; aggregate again")
     for line in frame.to_dict("records"):
         _check_line(line, reported[line["row"], line["column"]], f"{path}: {line['row']!r}, {line['column']!r}")
     return frame
@@ -320,8 +323,11 @@ def _check_line(line: dict[str, str], cell: Reported, where: str) -> None:
     for key in NUMBERS:
         if line[key] and not _is_number(line[key]):
             raise InputError(f"{where}: {key} is {line[key]!r}, no finite number; aggregate again")
-    if bool(line["reproduced_mean"]) != line["reproduced_n"].isdecimal():
-        raise InputError(f"{where}: reproduced_n is {line['reproduced_n']!r}, no number of runs; aggregate again")
+    runs = line["reproduced_n"]
+    if bool(line["reproduced_mean"]) != (runs.isdecimal() and int(runs) > 0):
+        raise InputError(f"{where}: reproduced_n is {runs!r}, no number of runs; aggregate again")
+    if not is_verdict(line["verdict"]):
+        raise InputError(f"{where}: verdict is {line['verdict']!r}, which is none; aggregate again")
 
 
 def _is_number(text: str) -> bool:

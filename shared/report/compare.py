@@ -6,6 +6,7 @@ and the verdict says so. `not reported`: the paper has no number in this place. 
 interval from three runs is too wide for that.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -23,6 +24,15 @@ AGREES, DIFFERS, INCONCLUSIVE = "agrees", "differs", "inconclusive"
 NOT_COMPARABLE, NOT_REPORTED, NOT_RUN, DIVERGED = "not comparable", "not reported", "not run", "diverged"
 MARGIN_ONLY = " (margin only)"
 LEVEL = 0.95
+_KNOWN = (
+    rf"({AGREES}|{DIFFERS})({re.escape(MARGIN_ONLY)})?|{INCONCLUSIVE} \(detectable from \S+\)"
+    rf"|{NOT_COMPARABLE}|{NOT_REPORTED}|{NOT_RUN}|{DIVERGED} \(.+\)"
+)
+
+
+def is_verdict(text: str) -> bool:
+    """Whether a text is a verdict as a table's CSV has it."""
+    return re.fullmatch(_KNOWN, text) is not None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,21 @@
+"""What was published stays readable: each table is what the present rules and layouts make of its CSV."""
+
+import pytest
+
+from shared.render import view_of
+from shared.report.latex import to_latex
+from shared.report.markdown import to_markdown
+from tests.repository import ROOT
+
+PUBLISHED = sorted((ROOT / "papers").glob("*/reproduced/*/*.csv"))
+
+
+def test_tables_were_published():
+    assert PUBLISHED
+
+
+@pytest.mark.parametrize("csv", PUBLISHED, ids=lambda csv: "/".join(csv.relative_to(ROOT / "papers").parts))
+def test_a_published_table_is_what_its_csv_renders_to(csv):
+    view = view_of(csv.relative_to(ROOT / "papers").parts[0], csv.stem, csv)
+    assert csv.with_suffix(".md").read_text(encoding="utf-8") == to_markdown(view)
+    assert csv.with_suffix(".tex").read_text(encoding="utf-8") == to_latex(view)
