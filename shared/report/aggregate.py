@@ -120,7 +120,7 @@ def _metrics(file: Path, content: dict[str, Any]) -> Run:
         pipeline=_text(content, "pipeline"),
         protocol=_text(content, "protocol"),
         data=(STAND_IN if content["stand_in"] else "") + _text(content, "data"),
-        values={(_text(m, "key"), _text(m, "variant")): _measurement(file, m) for m in content.get("metrics", [])},
+        values=_values(file, content.get("metrics", [])),
         diverged="epoch {epoch}, step {step}".format(**content["diverged"]) if "diverged" in content else "",
     )
 
@@ -133,6 +133,16 @@ def _text(content: dict[str, Any], key: str) -> str:
     if not isinstance(content[key], str):
         raise TypeError(f"{key} is {content[key]!r}")
     return content[key]
+
+
+def _values(file: Path, metrics: Sequence[dict[str, Any]]) -> dict[tuple[str, str], Measurement]:
+    values: dict[tuple[str, str], Measurement] = {}
+    for metric in metrics:
+        key = (_text(metric, "key"), _text(metric, "variant"))
+        if key in values:
+            raise InputError(f"{file}: {' '.join(key).strip()} twice; evaluate this run again")
+        values[key] = _measurement(file, metric)
+    return values
 
 
 def _measurement(file: Path, metric: dict[str, Any]) -> Measurement:

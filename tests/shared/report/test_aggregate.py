@@ -174,6 +174,7 @@ def test_counts_are_comparable_at_every_scale(tmp_path):
         ({"metrics": [METRIC | {"unit": None}]}, "unit is None"),
         ({"metrics": [METRIC | {"value": None}]}, "k is None"),
         ({"metrics": [METRIC | {"value": "abc"}]}, "k is 'abc'"),
+        ({"metrics": [METRIC, METRIC]}, "k twice"),
         ({"metrics": [METRIC | {"monte_carlo_error": "x"}]}, "k is 'x'"),
         ({"metrics": [METRIC | {"monte_carlo_error": float("inf")}]}, "k is inf"),
     ],
