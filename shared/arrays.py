@@ -65,6 +65,8 @@ def load_array(path: Path) -> np.ndarray:
             f"{path}: no such file; delete data.json beside it, if there is one, and run the workflow again"
         ) from None
     except (ValueError, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's: the file may be good
+            raise
         raise InputError(f"{path}: unreadable ({error}); delete its folder and run the workflow again") from None
     return mapped if mapped.nbytes >= MAPPED_FROM_BYTES else np.array(mapped)
 

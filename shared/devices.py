@@ -1,6 +1,7 @@
 """Where tensors live and how torch is set up in a process: the same in training, evaluation and benchmarks."""
 
 import ctypes
+import errno
 import importlib
 import inspect
 import os
@@ -94,6 +95,9 @@ def load_trained(spec: dict[str, Any], weights: Path, device: torch.device) -> T
     except FileNotFoundError:
         raise InputError(f"{weights}: no such file; run the workflow, which trains it first") from None
     except (RuntimeError, TypeError, pickle.UnpicklingError, EOFError, OSError) as error:
+        # torch says EINVAL of a file that was cut short; any other number is the system's, and the file may be good
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise InputError(
             f"{weights}: not the weights of {spec['model']} ({reason}); delete it and train again"

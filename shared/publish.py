@@ -16,8 +16,11 @@ from shared import spec as specification
 from shared.errors import InputError, run_cli
 from shared.figure import sources_of
 from shared.files import atomic_path, read_json, sha256_of, write_json
+from shared.render import view_of
 from shared.report.aggregate import COLUMNS, NUMBERS, build, load_runs, read_table_csv
 from shared.report.compare import load_margins
+from shared.report.latex import to_latex
+from shared.report.markdown import to_markdown
 from shared.report.paper import reported_of, table_of
 
 RESULTS, FIGURES, RUNS, MARGINS = Path("results"), Path("figures"), Path("runs"), Path("config/margins.yaml")
@@ -61,8 +64,14 @@ def publish(paper: str, scale: str) -> list[Path]:
 
 
 def _check_figure(png: Path, paper: str, entry: dict[str, Any], scale: str) -> None:
+    """That a figure is whole, and the one its runs give: its files are written together, and the .png says of what."""
+    pdf = png.with_suffix(".pdf")
+    content = pdf.read_bytes().strip()
+    if not (content.startswith(b"%PDF") and content.endswith(b"%%EOF")):
+        raise InputError(f"{pdf}: no whole PDF; make it again with --config scale={scale}")
     try:
         with Image.open(png) as image:
+            image.load()
             carried = image.info
     except (OSError, SyntaxError) as error:
         raise InputError(f"{png}: no picture ({error}); make it again with --config scale={scale}") from None
@@ -99,6 +108,10 @@ def _check_table(path: Path, paper: str, name: str, scale: str) -> None:
                     f"{path}: {ours['row']!r}, {ours['column']!r}: {key} is {ours[key]!r}, but the runs in "
                     f"{RUNS / scale / paper} give {theirs[key]!r}; make the table again from all of them"
                 )
+    view = view_of(paper, name, path)
+    for suffix, text in ((".md", to_markdown(view)), (".tex", to_latex(view))):
+        if path.with_suffix(suffix).read_text(encoding="utf-8") != text:
+            raise InputError(f"{path.with_suffix(suffix)}: not what {path.name} gives; render it again")
     if not runs:
         raise InputError(f"{path}: no finished runs in {RUNS / scale / paper}; an empty table is not published")
     for run in runs:
@@ -118,14 +131,20 @@ def _merged(path: Path, runs: dict[str, Any], staying: dict[str, dict[str, list[
     staying: by target, the runs of what stays as it was published. InputError: the record of one of them would change.
     """
     before = read_json(path, "experiments")["experiments"] if path.exists() else {}
+    if not isinstance(before, dict) or not all(isinstance(records, dict) for records in before.values()):
+        raise InputError(
+            f"{path}: `experiments` holds no runs; restore the file, or delete its folder and publish again"
+        )
     for name, shown in staying.items():
         for experiment, models in shown.items():
-            old, new = before.get(experiment, {}), runs.get(experiment, {})
-            for run in sorted(old.keys() & new.keys()):
-                if run.split("/")[0] in models and old[run] != new[run]:
+            old = before.get(experiment, {})
+            for run, record in sorted(runs.get(experiment, {}).items()):
+                model, kind = run.split("/")
+                changed = record != old.get(run) and (run in old or kind != "architecture")
+                if model in models and changed:
                     raise InputError(
-                        f"{path}: {name} was published from another run of {experiment}/{run} than there is now; "
-                        f"make it, too, and publish all that shows this run"
+                        f"{path}: {name} was published without the run {experiment}/{run} as it is now; "
+                        "make it, too, and publish all that shows this run"
                     )
     merged = {name: before.get(name, {}) | runs.get(name, {}) for name in sorted({*before, *runs})}
     return {name: dict(sorted(records.items())) for name, records in merged.items() if records}
@@ -139,7 +158,9 @@ def _runs(folder: Path) -> dict[str, Any]:
     records = {f"{file.parts[-2]}/architecture": read_json(file) for file in folder.glob("*/architecture.json")}
     for file in folder.glob("*/seed*/train.json"):
         trained = read_json(file, "spec", "spec_sha256", "fingerprint", "data", "provenance", "history", "diverged")
-        if trained["data"]["stand_in"]:
+        if not isinstance(trained["data"], dict) or not isinstance(trained["history"], list):
+            raise InputError(f"{file}: `data` or `history` is damaged; delete it and run the workflow again")
+        if trained["data"].get("stand_in", True):
             raise InputError(f"{file}: trained on stand-in data; publish what real data gave, scale reduced or paper")
         record = {
             "specification": trained["spec"],

@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 import torch
 
@@ -24,6 +26,15 @@ def test_trained_weights_come_back(tmp_path):
     assert not loaded.training
     for name, value in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value), name
+
+
+def test_a_system_that_fails_does_not_condemn_the_weights(tmp_path, monkeypatch):
+    def load(*arguments, **options):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        load_trained(SPEC, tmp_path / "weights.pt", CPU)
 
 
 def test_weights_that_do_not_fit_are_one_line(tmp_path):

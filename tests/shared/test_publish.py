@@ -5,14 +5,17 @@ import shutil
 from pathlib import Path
 
 import pytest
-from PIL import Image, PngImagePlugin
+from matplotlib.figure import Figure
 
 from shared import publish as publishing
 from shared.errors import InputError
-from shared.figure import sources_of
+from shared.figure import Archive, save
 from shared.files import read_json, sha256_of, write_json, write_text
+from shared.render import view_of
 from shared.report.aggregate import build, load_runs, to_csv
 from shared.report.compare import load_margins
+from shared.report.latex import to_latex
+from shared.report.markdown import to_markdown
 from shared.report.paper import reported_of, table_of
 from shared.report.reported import COLUMNS
 from tests.repository import EXPERIMENTS, write_paper
@@ -64,8 +67,10 @@ def aggregate(file="seed0/metrics.json"):
     table = table_of("tiny", "table1_line")
     runs = load_runs(sorted(Path(RUNS).glob(f"*/{file}")), "tiny", "reduced")
     frame = build(table, reported_of("tiny", table), runs, load_margins(publishing.MARGINS), "reduced")
-    for suffix, text in (("csv", to_csv(frame)), ("md", "| a |\n"), ("tex", "a")):
-        write_text(f"results/table1_line.{suffix}", text)
+    write_text("results/table1_line.csv", to_csv(frame))
+    view = view_of("tiny", "table1_line", Path("results/table1_line.csv"))
+    write_text("results/table1_line.md", to_markdown(view))
+    write_text("results/table1_line.tex", to_latex(view))
 
 
 def sample(model, content):
@@ -74,12 +79,9 @@ def sample(model, content):
 
 def draw(scale="reduced"):
     """The figure of the samples there are, as the workflow makes it."""
-    carried = PngImagePlugin.PngInfo()
-    carried.add_text("Title", f"scale: {scale}")
-    files = {f"line/{file.parts[-3]}": sha256_of(file) for file in Path(RUNS).glob("*/seed0/samples.npz")}
-    carried.add_text("Source", sources_of(files))
-    write_text("figures/fig1_line.pdf", "")
-    Image.new("L", (1, 1)).save("figures/fig1_line.png", pnginfo=carried)
+    files = {f"line/{file.parts[-3]}": file for file in Path(RUNS).glob("*/seed0/samples.npz")}
+    samples = {run: Archive({}, "points", False, sha256_of(file)) for run, file in files.items()}
+    save(Figure(figsize=(1, 1)), "figures/fig1_line", scale, samples)
 
 
 def published(root):
@@ -90,7 +92,7 @@ def test_tables_are_copied_with_the_provenance_of_their_runs(finished):
     written = publishing.publish("tiny", "reduced")
     folder = published(finished)
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in written)
-    assert (folder / "table1_line.tex").read_text() == "a"
+    assert (folder / "table1_line.tex").read_bytes() == Path("results/table1_line.tex").read_bytes()
     runs = read_json(folder / "provenance.json")["experiments"]["line"]
     assert set(runs) == {"small/seed0", "large/seed0"}
     assert runs["small/seed0"]["metrics"][0]["value"] == 3.0
@@ -118,7 +120,9 @@ def test_a_run_made_again_is_not_published_beside_what_shows_the_earlier_one(fin
     sample("small", "images")
     draw()
     evaluate("small", 9.0)
-    with pytest.raises(InputError, match=r"provenance\.json: table1_line was published from another run of line/small"):
+    with pytest.raises(
+        InputError, match=r"provenance\.json: table1_line was published without the run line/small/seed0"
+    ):
         publishing.publish("tiny", "reduced")
     assert (published(finished) / "provenance.json").read_text() == before
     assert not (published(finished) / "fig1_line.png").exists()
@@ -126,6 +130,43 @@ def test_a_run_made_again_is_not_published_beside_what_shows_the_earlier_one(fin
     publishing.publish("tiny", "reduced")
     runs = read_json(published(finished) / "provenance.json")["experiments"]["line"]
     assert runs["small/seed0"]["metrics"][0]["value"] == 9.0
+
+
+def test_a_figure_that_stays_keeps_the_record_of_its_runs_and_of_no_other(finished):
+    sample("small", "images")
+    draw()
+    publishing.publish("tiny", "reduced")
+    shutil.rmtree("figures")
+    evaluate("large", 1.0)  # the figure does not show it
+    aggregate()
+    publishing.publish("tiny", "reduced")
+    evaluate("small", 9.0)
+    aggregate()
+    with pytest.raises(InputError, match="fig1_line was published without the run line/small/seed0"):
+        publishing.publish("tiny", "reduced")
+
+
+def test_a_run_that_what_stays_does_not_know_is_not_put_beside_it(finished):
+    publishing.publish("tiny", "reduced")
+    shutil.rmtree("results")
+    shutil.copytree(f"{RUNS}/small/seed0", f"{RUNS}/small/seed1")
+    sample("small", "images")
+    draw()
+    with pytest.raises(InputError, match="table1_line was published without the run line/small/seed1"):
+        publishing.publish("tiny", "reduced")
+
+
+def test_a_figure_of_several_runs_is_checked_against_all(finished):
+    write_paper(
+        finished, EXPERIMENTS.replace("fig1_line: {runs: {line: [small]}}", "fig1_line: {runs: {line: [small, large]}}")
+    )
+    for model in ("small", "large"):
+        sample(model, "images")
+    draw()
+    publishing.publish("tiny", "reduced")
+    sample("large", "other images")
+    with pytest.raises(InputError, match=r"fig1_line\.png: not drawn from the samples"):
+        publishing.publish("tiny", "reduced")
 
 
 def test_a_table_of_counts_needs_no_training(finished):
@@ -188,12 +229,20 @@ def test_a_figure_whose_run_has_no_record_is_refused(finished):
     refused(finished, r"line/small/seed0: no train\.json")
 
 
-@pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n"])
-def test_a_damaged_figure_is_refused(finished, content):
+@pytest.mark.parametrize("suffix", ["png", "pdf"])
+@pytest.mark.parametrize("damage", [lambda old: b"", lambda old: b"text", lambda old: old[: len(old) // 2]])
+def test_a_damaged_figure_is_refused(finished, damage, suffix):
     sample("small", "images")
     draw()
-    (finished / "figures/fig1_line.png").write_bytes(content)
-    refused(finished, r"fig1_line\.png: no picture")
+    file = finished / f"figures/fig1_line.{suffix}"
+    file.write_bytes(damage(file.read_bytes()))
+    refused(finished, rf"fig1_line\.{suffix}: no (picture|whole PDF)")
+
+
+@pytest.mark.parametrize("suffix", ["md", "tex"])
+def test_a_table_that_is_not_its_csv_is_refused(finished, suffix):
+    write_text(f"results/table1_line.{suffix}", "stale")
+    refused(finished, rf"table1_line\.{suffix}: not what table1_line\.csv gives; render it again")
 
 
 def test_damaged_records_are_refused(finished):
@@ -202,12 +251,15 @@ def test_damaged_records_are_refused(finished):
     train, metrics = (finished / RUNS / "small/seed0" / name for name in ("train.json", "metrics.json"))
     for file, content, missing in (
         (provenance, "{}", "experiments"),
+        (provenance, '{"experiments": {"line": []}}', None),
         (train, "[]", "spec"),
+        (train, json.dumps(read_json(train) | {"data": None}), None),
         (metrics, json.dumps(read_json(metrics) | {"provenance": None}).replace("provenance", "origin"), "provenance"),
     ):
         before = file.read_text()
         file.write_text(content)
-        with pytest.raises(InputError, match=rf"{file.name}: without `{missing}`"):
+        what = rf"without `{missing}`" if missing else "`(experiments|data)`"
+        with pytest.raises(InputError, match=rf"{file.name}: {what}"):
             publishing.publish("tiny", "reduced")
         file.write_text(before)
 
