@@ -121,13 +121,13 @@ def runs_of(kind, name, file):
     """Files of all runs that a table or figure needs, those of one run per seed."""
     paper = (TABLES if kind == "tables" else FIGURES)[name]
     files = []
-    for experiment, models in CONTENT[paper][kind][name]["runs"].items():
-        for model in models:
-            folder = f"runs/{SCALE}/{paper}/{experiment}/{model}"
-            if file == "architecture.json":
-                files.append(f"{folder}/{file}")
-            else:
-                files += [f"{folder}/seed{k}/{file}" for k in seeds(paper, experiment)]
+    for run in spec.runs_of(CONTENT[paper][kind][name]):
+        folder = f"runs/{SCALE}/{paper}/{run}"
+        if file == "architecture.json":
+            files.append(f"{folder}/{file}")
+        else:
+            experiment = run.split("/")[0]
+            files += [f"{folder}/seed{k}/{file}" for k in seeds(paper, experiment)]
     return files
 
 

@@ -50,7 +50,7 @@ def runs_of(paper: str, figure: str) -> list[str]:
     figures = specification.load(paper).get("figures", {})
     if figure not in figures:
         raise InputError(f"{specification.PAPERS / paper}/experiments.yaml: figures: no entry {figure}; add its runs")
-    return [f"{experiment}/{model}" for experiment, models in figures[figure]["runs"].items() for model in models]
+    return specification.runs_of(figures[figure])
 
 
 def load_samples(arguments: list[str], known: Sequence[str], scale: str) -> dict[str, Archive]:

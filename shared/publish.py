@@ -16,12 +16,11 @@ from shared import spec as specification
 from shared.errors import InputError, run_cli
 from shared.figure import sources_of
 from shared.files import atomic_path, read_json, sha256_of, write_json
-from shared.render import view_of
+from shared.render import FORMATS
 from shared.report.aggregate import COLUMNS, NUMBERS, build, load_runs, read_table_csv
 from shared.report.compare import load_margins
-from shared.report.latex import to_latex
-from shared.report.markdown import to_markdown
-from shared.report.paper import reported_of, table_of
+from shared.report.paper import claims_of, reported_of, table_of
+from shared.report.view import make_view
 
 RESULTS, FIGURES, RUNS, MARGINS = Path("results"), Path("figures"), Path("runs"), Path("config/margins.yaml")
 SUFFIXES = {"tables": (RESULTS, (".csv", ".md", ".tex")), "figures": (FIGURES, (".pdf", ".png"))}
@@ -42,7 +41,7 @@ def publish(paper: str, scale: str) -> list[Path]:
             sources = {suffix: folder / f"{name}{suffix}" for suffix in suffixes}
             if not all(source.exists() for source in sources.values()):
                 if any((target / source.name).exists() for source in sources.values()):
-                    staying[name] = entry["runs"]
+                    staying[name] = specification.runs_of(entry)
                 continue
             if kind == "tables":
                 _check_table(sources[".csv"], paper, name, scale)
@@ -80,14 +79,14 @@ def _check_figure(png: Path, paper: str, entry: dict[str, Any], scale: str) -> N
             f"{png}: says `{carried.get('Title')}`, not scale: {scale}; make it again with --config scale={scale}"
         )
     # a figure may have panels that were not run
-    files = _files(paper, entry["runs"], scale, "seed0/samples.npz")
+    files = {run: RUNS / scale / paper / run / "seed0/samples.npz" for run in specification.runs_of(entry)}
+    files = {run: file for run, file in files.items() if file.exists()}
     if not files:
         raise InputError(f"{png}: no samples in {RUNS / scale / paper}, which it must have been drawn from")
-    if carried.get("Source") != sources_of({"/".join(file.parts[-4:-2]): sha256_of(file) for file in files}):
+    if carried.get("Source") != sources_of({run: sha256_of(file) for run, file in files.items()}):
         raise InputError(f"{png}: not drawn from the samples in {RUNS / scale / paper}; make it again from all of them")
-    for file in files:
-        if not file.with_name("train.json").exists():
-            raise InputError(f"{file.parent}: no train.json, which is published, too; train this run again")
+    for file in files.values():
+        _require_training(file.parent)
 
 
 def _check_table(path: Path, paper: str, name: str, scale: str) -> None:
@@ -99,7 +98,8 @@ def _check_table(path: Path, paper: str, name: str, scale: str) -> None:
         names = ", ".join(sorted(set(shown["scale"])))
         raise InputError(f"{path}: made at scale {names}, not {scale}; make it again with --config scale={scale}")
     file = "architecture.json" if entry["needs"] == "architecture" else f"seed*/{entry['needs']}.json"
-    runs = load_runs(_files(paper, entry["runs"], scale, file), paper, scale)
+    folders = [RUNS / scale / paper / run for run in specification.runs_of(entry)]
+    runs = load_runs([path for folder in folders for path in sorted(folder.glob(file))], paper, scale)
     given = build(table, reported, runs, load_margins(MARGINS), scale)
     for ours, theirs in zip(shown.to_dict("records"), given.to_dict("records"), strict=True):
         for key in (*NUMBERS, *COLUMNS):
@@ -108,24 +108,23 @@ def _check_table(path: Path, paper: str, name: str, scale: str) -> None:
                     f"{path}: {ours['row']!r}, {ours['column']!r}: {key} is {ours[key]!r}, but the runs in "
                     f"{RUNS / scale / paper} give {theirs[key]!r}; make the table again from all of them"
                 )
-    view = view_of(paper, name, path)
-    for suffix, text in ((".md", to_markdown(view)), (".tex", to_latex(view))):
-        if path.with_suffix(suffix).read_text(encoding="utf-8") != text:
+    view = make_view(table, shown, reported, claims_of(paper, table))
+    for suffix, text_of in FORMATS.items():
+        if path.with_suffix(suffix).read_text(encoding="utf-8") != text_of(view):
             raise InputError(f"{path.with_suffix(suffix)}: not what {path.name} gives; render it again")
     if not runs:
         raise InputError(f"{path}: no finished runs in {RUNS / scale / paper}; an empty table is not published")
     for run in runs:
-        if not run.is_count and not run.file.with_name("train.json").exists():
-            raise InputError(f"{run.file.parent}: no train.json, which is published, too; train this run again")
+        if not run.is_count:
+            _require_training(run.file.parent)
 
 
-def _files(paper: str, runs: dict[str, list[str]], scale: str, pattern: str) -> list[Path]:
-    """Files of a target's runs, as far as they were made."""
-    folders = (RUNS / scale / paper / experiment / model for experiment in runs for model in runs[experiment])
-    return [file for folder in folders for file in sorted(folder.glob(pattern))]
+def _require_training(folder: Path) -> None:
+    if not (folder / "train.json").exists():
+        raise InputError(f"{folder}: no train.json, which is published, too; train this run again")
 
 
-def _merged(path: Path, runs: dict[str, Any], staying: dict[str, dict[str, list[str]]]) -> dict[str, Any]:
+def _merged(path: Path, runs: dict[str, Any], staying: dict[str, list[str]]) -> dict[str, Any]:
     """Records of runs, by experiment, with those of what was published before.
 
     staying: by target, the runs of what stays as it was published. InputError: the record of one of them would change.
@@ -135,17 +134,17 @@ def _merged(path: Path, runs: dict[str, Any], staying: dict[str, dict[str, list[
         raise InputError(
             f"{path}: `experiments` holds no runs; restore the file, or delete its folder and publish again"
         )
-    for name, shown in staying.items():
-        for experiment, models in shown.items():
-            old = before.get(experiment, {})
-            for run, record in sorted(runs.get(experiment, {}).items()):
-                model, kind = run.split("/")
-                changed = record != old.get(run) and (run in old or kind != "architecture")
-                if model in models and changed:
-                    raise InputError(
-                        f"{path}: {name} was published without the run {experiment}/{run} as it is now; "
-                        "make it, too, and publish all that shows this run"
-                    )
+    for experiment, records in sorted(runs.items()):
+        old = before.get(experiment, {})
+        for run, record in sorted(records.items()):
+            model, kind = run.split("/")
+            changed = record != old.get(run) and (run in old or kind != "architecture")
+            shown = [name for name, models in staying.items() if f"{experiment}/{model}" in models]
+            if changed and shown:
+                raise InputError(
+                    f"{path}: {shown[0]} was published without the run {experiment}/{run} as it is now; "
+                    "make it, too, and publish all that shows this run"
+                )
     merged = {name: before.get(name, {}) | runs.get(name, {}) for name in sorted({*before, *runs})}
     return {name: dict(sorted(records.items())) for name, records in merged.items() if records}
 

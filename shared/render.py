@@ -18,6 +18,9 @@ from shared.report.paper import claims_of, reported_of, table_of
 from shared.report.terminal import print_view
 from shared.report.view import View, make_view
 
+# What writes the files of a table beside its CSV.
+FORMATS = {".tex": to_latex, ".md": to_markdown}
+
 
 def view_of(paper: str, table_name: str, csv: Path) -> View:
     """The view of a table's CSV, with the paper's layout, numbers and claims."""
@@ -39,8 +42,8 @@ def main() -> None:
 
     view = view_of(args.paper, args.table, args.csv)
     if args.out_prefix:
-        write_text(f"{args.out_prefix}.tex", to_latex(view))
-        write_text(f"{args.out_prefix}.md", to_markdown(view))
+        for suffix, text_of in FORMATS.items():
+            write_text(f"{args.out_prefix}{suffix}", text_of(view))
     if args.print:
         print_view(view, Console())
 

@@ -208,6 +208,11 @@ def targets(kind: str) -> dict[str, str]:
     return found
 
 
+def runs_of(target: dict[str, Any]) -> list[str]:
+    """The runs that a table or figure of experiments.yaml shows, as experiment/model."""
+    return [f"{experiment}/{model}" for experiment, models in target["runs"].items() for model in models]
+
+
 def training_part(spec: dict[str, Any]) -> dict[str, Any]:
     """What training depends on: the specification without its evaluation."""
     return {key: value for key, value in spec.items() if key != "evaluation"}

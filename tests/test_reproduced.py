@@ -2,9 +2,7 @@
 
 import pytest
 
-from shared.render import view_of
-from shared.report.latex import to_latex
-from shared.report.markdown import to_markdown
+from shared.render import FORMATS, view_of
 from tests.repository import ROOT
 
 PUBLISHED = sorted((ROOT / "papers").glob("*/reproduced/*/*.csv"))
@@ -17,5 +15,6 @@ def test_tables_were_published():
 @pytest.mark.parametrize("csv", PUBLISHED, ids=lambda csv: "/".join(csv.relative_to(ROOT / "papers").parts))
 def test_a_published_table_is_what_its_csv_renders_to(csv):
     view = view_of(csv.relative_to(ROOT / "papers").parts[0], csv.stem, csv)
-    assert csv.with_suffix(".md").read_text(encoding="utf-8") == to_markdown(view)
-    assert csv.with_suffix(".tex").read_text(encoding="utf-8") == to_latex(view)
+    assert set(FORMATS) == {".md", ".tex"}
+    for suffix, text_of in FORMATS.items():
+        assert csv.with_suffix(suffix).read_text(encoding="utf-8") == text_of(view)

@@ -206,7 +206,7 @@ def _notes(table: Table, frame: pd.DataFrame, reported: Cells) -> list[tuple[str
     """What a reader must know to read the numbers, as (heading, text)."""
     mixed = frame["protocol"].str.contains(MIXED, regex=False)
     # A run that diverged was not evaluated: its protocol is the rest of another run's.
-    protocols = frame.loc[~frame["verdict"].str.startswith(DIVERGED), "protocol"].str.removesuffix(f"; {MIXED}")
+    protocols = frame.loc[~_diverged(frame), "protocol"].str.removesuffix(f"; {MIXED}")
     notes = [
         ("Data", "; ".join(_distinct(frame["data"]))),
         ("Protocol", "; ".join(_distinct(protocols))),
@@ -219,6 +219,11 @@ def _notes(table: Table, frame: pd.DataFrame, reported: Cells) -> list[tuple[str
         rows = "all rows" if mixed.all() else ", ".join(frame.loc[mixed, "row"].unique())
         notes.append(("Warning", f"made by different versions of the code: {rows}"))
     return [(heading, text) for heading, text in notes if text]
+
+
+def _diverged(frame: pd.DataFrame) -> pd.Series:
+    """Which lines are of runs that diverged."""
+    return frame["verdict"].str.startswith(DIVERGED)
 
 
 def _distinct(texts: pd.Series) -> list[str]:
@@ -244,7 +249,7 @@ def _spread_note(table: Table, frame: pd.DataFrame) -> str:
     }
     spreads = frame[["reported_spread_kind", "reported_n"]].drop_duplicates().itertuples(index=False)
     theirs = ", ".join(kinds[kind].format(n=n) for kind, n in spreads)
-    diverged = frame["verdict"].str.startswith(DIVERGED)
+    diverged = _diverged(frame)
     seeds = sorted({int(n) for n in frame.loc[~diverged, "reproduced_n"] if n})
     if not seeds:
         return f"reported: {theirs}; reproduced: {DIVERGED if diverged.any() else NOT_RUN}"

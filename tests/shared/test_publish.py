@@ -11,11 +11,9 @@ from shared import publish as publishing
 from shared.errors import InputError
 from shared.figure import Archive, save
 from shared.files import read_json, sha256_of, write_json, write_text
-from shared.render import view_of
+from shared.render import FORMATS, view_of
 from shared.report.aggregate import build, load_runs, to_csv
 from shared.report.compare import load_margins
-from shared.report.latex import to_latex
-from shared.report.markdown import to_markdown
 from shared.report.paper import reported_of, table_of
 from shared.report.reported import COLUMNS
 from tests.repository import EXPERIMENTS, write_paper
@@ -69,8 +67,8 @@ def aggregate(file="seed0/metrics.json"):
     frame = build(table, reported_of("tiny", table), runs, load_margins(publishing.MARGINS), "reduced")
     write_text("results/table1_line.csv", to_csv(frame))
     view = view_of("tiny", "table1_line", Path("results/table1_line.csv"))
-    write_text("results/table1_line.md", to_markdown(view))
-    write_text("results/table1_line.tex", to_latex(view))
+    for suffix, text_of in FORMATS.items():
+        write_text(f"results/table1_line{suffix}", text_of(view))
 
 
 def sample(model, content):
