@@ -23,7 +23,7 @@ $(VENV)/installed: envs/lock.txt
 
 demo: install ## Table 2 of the HMVAE paper on data made by the package, in minutes, printed in the terminal.
 	snakemake results/$(TABLE).tex --cores all --config scale=demo
-	@python -m shared.render --paper hmvae --table $(TABLE) --csv results/$(TABLE).csv --print
+	@python -m shared.stages.render --paper hmvae --table $(TABLE) --csv results/$(TABLE).csv --print
 
 test: install ## The whole test suite.
 	python -m pytest

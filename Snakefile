@@ -15,10 +15,10 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 sys.path.insert(0, workflow.basedir)
-from shared import config as configuration, fingerprint, spec
+from shared.run import config as configuration, fingerprint, spec
 from shared.data import ledger
 from shared.errors import InputError
-from shared.threads import share_of
+from shared.run.threads import share_of
 
 min_version("9.0")
 
@@ -228,7 +228,7 @@ rule prepare_data:
         root=unrecorded(config["data_root"]),
         out=lambda wildcards, output: os.path.dirname(output[0]),
     shell:
-        "python -m shared.prepare --dataset {wildcards.dataset} --spec {params.spec:q} --data-root {params.root:q}"
+        "python -m shared.stages.prepare --dataset {wildcards.dataset} --spec {params.spec:q} --data-root {params.root:q}"
         " --out {params.out} > {log} 2>&1"
 
 
@@ -269,7 +269,7 @@ rule train:
             "bar" if 2 * threads > (all_cores() or math.inf) else "lines"
         ),
     shell:
-        f"python -m shared.train {RUN} --seed {{wildcards.seed}}{PRECISION} --data {{params.data}} --out {{params.out}}"
+        f"python -m shared.stages.train {RUN} --seed {{wildcards.seed}}{PRECISION} --data {{params.data}} --out {{params.out}}"
         " --device {params.device} --progress {params.progress} --log {log}"
 
 
@@ -322,7 +322,7 @@ rule evaluate:
         root=unrecorded(config["data_root"]),
         device=unrecorded(config["device"]),
     shell:
-        f"python -m shared.evaluate {RUN} --seed {{wildcards.seed}}{PRECISION} --data {{params.data}} --run {{params.run}}"
+        f"python -m shared.stages.evaluate {RUN} --seed {{wildcards.seed}}{PRECISION} --data {{params.data}} --run {{params.run}}"
         " --evaluators {params.evaluators} --data-root {params.root:q} --device {params.device} > {log} 2>&1"
 
 
@@ -338,7 +338,7 @@ rule architecture:
         spec=lambda wildcards: spec.canonical(resolved(wildcards)["arguments"]),
         code=lambda wildcards: fingerprint.of_training(resolved(wildcards)),
     shell:
-        f"python -m shared.architecture {RUN} --out {{output}} > {{log}} 2>&1"
+        f"python -m shared.stages.architecture {RUN} --out {{output}} > {{log}} 2>&1"
 
 
 rule aggregate:
@@ -359,10 +359,10 @@ rule aggregate:
         paper=lambda wildcards: TABLES[wildcards.table],
         scale=SCALE,
         code=lambda wildcards: fingerprint.of_table(
-            TABLES[wildcards.table], "shared.aggregate"
+            TABLES[wildcards.table], "shared.stages.aggregate"
         ),
     shell:
-        "python -m shared.aggregate --paper {params.paper} --table {wildcards.table} --scale {params.scale}"
+        "python -m shared.stages.aggregate --paper {params.paper} --table {wildcards.table} --scale {params.scale}"
         " --margins {input.margins} --metrics {input.runs} --out {output} > {log} 2>&1"
 
 
@@ -382,11 +382,11 @@ rule render:
     params:
         paper=lambda wildcards: TABLES[wildcards.table],
         code=lambda wildcards: fingerprint.of_table(
-            TABLES[wildcards.table], "shared.render"
+            TABLES[wildcards.table], "shared.stages.render"
         ),
         prefix=lambda wildcards, output: os.path.splitext(output.tex)[0],
     shell:
-        "python -m shared.render --paper {params.paper} --table {wildcards.table} --csv {input.table}"
+        "python -m shared.stages.render --paper {params.paper} --table {wildcards.table} --csv {input.table}"
         " --out-prefix {params.prefix} > {log} 2>&1"
 
 
@@ -423,7 +423,7 @@ rule figure:
         code=lambda wildcards: fingerprint.of_figure(FIGURES[wildcards.figure]),
         prefix=lambda wildcards, output: os.path.splitext(output.pdf)[0],
     shell:
-        "python -m shared.figure --paper {params.paper} --figure {wildcards.figure} --scale {params.scale}"
+        "python -m shared.stages.figure --paper {params.paper} --figure {wildcards.figure} --scale {params.scale}"
         " --samples {params.samples} --out-prefix {params.prefix} > {log} 2>&1"
 
 

@@ -1,7 +1,7 @@
 """Speed and memory of every model of every experiment: `python -m benchmarks.bench` (or `make bench`).
 
 Each model is measured in a process of its own, so that peak memory is its own. A training step is forward, backward
-and optimiser on a batch in memory, through the same code as a run (shared.training); the batch comes from the
+and optimiser on a batch in memory, through the same code as a run (shared.run.training); the batch comes from the
 experiment's stand-in data, which have the shapes of the real ones. Generation gives the first modality from the last.
 The peak is what this machine's float32 matrix multiplication reaches on 2048 x 2048 matrices with as many threads, in
 the same process; FLOPs are counted by torch. On a processor, torch's profiler tells where the time of a step goes.
@@ -19,12 +19,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared import spec as specification
 from shared.errors import InputError, run_cli
-from shared.threads import available_cores, limit_threads
+from shared.run import spec as specification
+from shared.run.threads import available_cores, limit_threads
 
 if TYPE_CHECKING:
-    from shared.arrays import Split
+    from shared.data.arrays import Split
 
 STEPS_BEFORE = 2  # not timed: memory is claimed and kernels are chosen
 
@@ -63,9 +63,9 @@ def measure(arguments: argparse.Namespace) -> dict:
 
     from benchmarks.flops import count_flops
     from benchmarks.shares import time_shares
-    from shared.devices import choose_device, describe_device, prepare_torch
-    from shared.provenance import cpu_model, peak_memory_mb
-    from shared.training import Training
+    from shared.run.devices import choose_device, describe_device, prepare_torch
+    from shared.run.provenance import cpu_model, peak_memory_mb
+    from shared.run.training import Training
 
     prepare_torch(threads)
     device = choose_device(arguments.device)
@@ -135,7 +135,7 @@ def matrix_product(device) -> Callable[[], object]:
     """The product of two float32 matrices of 2048 x 2048 as a dense layer of ours multiplies, in oneDNN on a CPU."""
     import torch
 
-    from shared.linear import Linear
+    from shared.models.linear import Linear
 
     layer, matrix = Linear(2048, 2048, bias=False).to(device), torch.randn(2048, 2048, device=device)
     return torch.inference_mode()(lambda: layer(matrix))
@@ -145,9 +145,9 @@ def one_batch(spec: dict, device) -> "Split":
     """As many samples of the experiment's stand-in data as a batch has."""
     import torch
 
-    from shared.arrays import Split, load_split
+    from shared.data.arrays import Split, load_split
     from shared.data.prepared import DatasetSpec
-    from shared.prepare import prepare
+    from shared.stages.prepare import prepare
 
     stand_in = specification.canonical(specification.data_part(spec["paper"], spec["experiment"], "demo"))
     with tempfile.TemporaryDirectory() as folder:

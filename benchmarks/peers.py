@@ -26,10 +26,10 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from shared.errors import InputError, run_cli
-from shared.threads import limit_threads
+from shared.run.threads import limit_threads
 
 if TYPE_CHECKING:
-    from shared.arrays import Split
+    from shared.data.arrays import Split
 
 TOGETHER, APART = ("steps", "epochs", "likelihood"), ("epochs", "likelihood")
 PEER_PYTHON = Path(".venv-peers/bin/python")
@@ -63,12 +63,12 @@ def work(threads: int) -> None:
 
     from benchmarks.bench import matrix_product, one_batch
     from benchmarks.flops import count_flops
-    from shared.devices import prepare_torch
     from shared.metrics.likelihood import over_split
-    from shared.progress import Progress
-    from shared.provenance import peak_memory_mb
-    from shared.spec import resolve
-    from shared.training import Position, Training
+    from shared.run.devices import prepare_torch
+    from shared.run.progress import Progress
+    from shared.run.provenance import peak_memory_mb
+    from shared.run.spec import resolve
+    from shared.run.training import Position, Training
 
     prepare_torch(threads)
     spec = resolve("mhvae", "mnist", "jmvae", "paper", 0)

@@ -16,10 +16,10 @@ from torch import Generator, Tensor, nn
 from papers.hmvae.model import HMVAE, MDVAE, ModalityHierarchy
 from papers.mhvae.model import MHVAE
 from papers.mmvae.model import MMVAE
-from shared.baselines.jmvae import JMVAE
-from shared.baselines.mvae import MVAE
-from shared.contract import MultimodalVAE
-from shared.distributions import MIN_SCALE, LearnedNormal
+from shared.models.baselines.jmvae import JMVAE
+from shared.models.baselines.mvae import MVAE
+from shared.models.contract import MultimodalVAE
+from shared.models.distributions import MIN_SCALE, LearnedNormal
 
 G, Z, X, H = 2, 2, 3, 3  # sizes of g, of each z, of each modality and of the hidden states
 Values = Mapping[str, np.ndarray]

@@ -77,7 +77,7 @@ def tiny_repository(root: Path) -> Path:
 
 
 def write_points(folder: Path, seed: int = 0) -> None:
-    """A data set of 20 points in 3 dimensions as `shared.prepare` would write it."""
+    """A data set of 20 points in 3 dimensions as `shared.stages.prepare` would write it."""
     folder.mkdir(exist_ok=True)
     points = np.random.default_rng(seed).normal(size=(20, 3)).astype(np.float32)
     np.save(folder / "x1_train.npy", points)

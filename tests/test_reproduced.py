@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.render import FORMATS, view_of
+from shared.stages.render import FORMATS, view_of
 from tests.repository import ROOT
 
 PUBLISHED = sorted((ROOT / "papers").glob("*/reproduced/*/*.csv"))

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shared import fingerprint, spec
 from shared.files import read_json
+from shared.run import fingerprint, spec
 from tests.repository import copy_of_this, environment, run
 
 OXFORD = ("hmvae", "oxford_flower")
@@ -184,7 +184,7 @@ def test_editing_a_report_or_a_metric_trains_nothing_again(tmp_path, monkeypatch
         fingerprint._parsed.cache_clear()
         resolved = [spec.resolve(*OXFORD, name, "demo", 0) for name in specifications()]
         training = {fingerprint.of_training(each) for each in resolved}
-        others = fingerprint.of_figure("hmvae"), fingerprint.of_table("hmvae", "shared.aggregate")
+        others = fingerprint.of_figure("hmvae"), fingerprint.of_table("hmvae", "shared.stages.aggregate")
         return training, (*others, fingerprint.of_evaluation(resolved[0]))
 
     before = prints()

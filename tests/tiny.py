@@ -6,7 +6,7 @@ import time
 import torch
 from torch import Generator, Tensor, nn
 
-from shared.contract import Loss, Trainable
+from shared.models.contract import Loss, Trainable
 
 
 class Tiny(Trainable):

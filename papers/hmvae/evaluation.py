@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from shared.arrays import Split, describe_data, load_captions
-from shared.contract import MultimodalVAE
+from shared.data.arrays import Split, describe_data, load_captions
 from shared.errors import InputError
 from shared.metrics.features import Extractors, FeatureExtractor
 from shared.metrics.fid import FeatureMoments, frechet_distance
 from shared.metrics.precision_recall import precision_recall
+from shared.metrics.protocol import Evaluation, spread, to_uint8
 from shared.metrics.variance import ConditionalVariance
-from shared.protocol import Evaluation, spread, to_uint8
+from shared.models.contract import MultimodalVAE
 
 # Images generated at a time. Part of the protocol: noise is drawn chunk by chunk.
 CHUNK = 100

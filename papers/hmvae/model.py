@@ -12,10 +12,10 @@ from torch import Generator, Tensor, nn
 from torch.distributions import Independent, MixtureSameFamily
 
 from papers.mhvae.model import MHVAE
-from shared.contract import Batch, repeat
-from shared.distributions import Likelihood, normal, repeated, standard_normal
-from shared.experts import mixture_of_experts
-from shared.shared_latent import Evidence, SharedLatentVAE
+from shared.models.contract import Batch, repeat
+from shared.models.distributions import Likelihood, normal, repeated, standard_normal
+from shared.models.experts import mixture_of_experts
+from shared.models.shared_latent import Evidence, SharedLatentVAE
 
 
 class ModalityHierarchy(nn.Module):

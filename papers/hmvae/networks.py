@@ -4,7 +4,7 @@ Two modalities: `image`, 3x64x64, and `caption`, a feature vector of 1024 number
 built as it stands (shapes that do not fit, sizes that the text contradicts), the repair that comes closest to the
 parameter counts of Table 4 is taken. The README of this paper lists each choice with its evidence.
 
-Every encoder ends in 2 D outputs, mean and raw scale of a normal distribution (`shared.distributions.normal`); image
+Every encoder ends in 2 D outputs, mean and raw scale of a normal distribution (`shared.models.distributions.normal`); image
 decoders end in logits, since the sigmoid that the tables print is part of the Bernoulli likelihood.
 """
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from papers.hmvae.model import HMVAE, MDVAE, ModalityHierarchy, UniformDropoutMHVAE
 from papers.mmvae.model import MMVAE
-from shared.baselines.mvae import MVAE
-from shared.distributions import Bernoulli, LearnedNormal, Likelihood
-from shared.linear import Linear
-from shared.networks import DCGAN_FEATURES, dcgan_convolutions, dcgan_decoder, dense
+from shared.models.baselines.mvae import MVAE
+from shared.models.distributions import Bernoulli, LearnedNormal, Likelihood
+from shared.models.linear import Linear
+from shared.models.networks import DCGAN_FEATURES, dcgan_convolutions, dcgan_decoder, dense
 
 CAPTION_DIM = 1024
 

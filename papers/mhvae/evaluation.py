@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from shared.arrays import Split, describe_data
-from shared.contract import MultimodalVAE
+from shared.data.arrays import Split, describe_data
 from shared.errors import InputError
 from shared.metrics.likelihood import Estimate, Target, over_split
-from shared.protocol import Evaluation, to_uint8
+from shared.metrics.protocol import Evaluation, to_uint8
+from shared.models.contract import MultimodalVAE
 
 PROTOCOL = "test split, {points} data points; {samples} importance samples"
 

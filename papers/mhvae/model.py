@@ -13,11 +13,11 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import Independent
 
-from shared.contract import Batch, Loss, batch_size, fold, per_modality
-from shared.distributions import Likelihood, kl, normal, repeated, standard_normal
-from shared.experts import shared_sample
-from shared.objectives import linear_warmup
-from shared.shared_latent import Evidence, SharedLatentVAE, detached, total
+from shared.models.contract import Batch, Loss, batch_size, fold, per_modality
+from shared.models.distributions import Likelihood, kl, normal, repeated, standard_normal
+from shared.models.experts import shared_sample
+from shared.models.objectives import linear_warmup
+from shared.models.shared_latent import Evidence, SharedLatentVAE, detached, total
 
 
 class MHVAE(SharedLatentVAE):

@@ -5,7 +5,7 @@ representation h_m, and a decoder. The MHVAE adds the core network between the h
 What the paper leaves open, activations and normalisation for the most part, is listed with its reasons in this paper's
 README.
 
-Encoders end in 2 D outputs, mean and raw scale of a normal distribution (`shared.distributions.normal`), decoders in
+Encoders end in 2 D outputs, mean and raw scale of a normal distribution (`shared.models.distributions.normal`), decoders in
 logits.
 """
 
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from torch import nn
 
 from papers.mhvae.model import BernoulliDropoutMHVAE
-from shared.baselines.jmvae import JMVAE
-from shared.baselines.mvae import MVAE
-from shared.distributions import Bernoulli, Likelihood, OneHotCategorical
-from shared.linear import Linear
-from shared.networks import DCGAN_FEATURES, dcgan_convolutions, dcgan_decoder, dense
+from shared.models.baselines.jmvae import JMVAE
+from shared.models.baselines.mvae import MVAE
+from shared.models.distributions import Bernoulli, Likelihood, OneHotCategorical
+from shared.models.linear import Linear
+from shared.models.networks import DCGAN_FEATURES, dcgan_convolutions, dcgan_decoder, dense
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What goes where in the tables of the MHVAE paper: metrics in rows, models in columns."""
 
-from shared import spec
 from shared.report.layout import Column, Panel, Row, Stub, Table, Text, words
+from shared.run import spec
 
 _NO_GROUP = words("")
 _IMAGE = Text(r"$\log p(\mathbf{x}_1)$", "log p(x1)")

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch.distributions import Independent, MixtureSameFamily
 
-from shared.experts import mixture_of_experts
-from shared.single_latent import SingleLatentVAE
+from shared.models.experts import mixture_of_experts
+from shared.models.single_latent import SingleLatentVAE
 
 
 class MMVAE(SingleLatentVAE):

@@ -1,4 +1,4 @@
-"""What a data set offers to shared.prepare, whatever it comes from, and how experiments.yaml asks for it."""
+"""What a data set offers to shared.stages.prepare, whatever it comes from, and how experiments.yaml asks for it."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping

@@ -4,8 +4,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from shared.contract import Batch, Loss, Trainable
-from shared.linear import Linear
+from shared.models.contract import Batch, Loss, Trainable
+from shared.models.linear import Linear
 
 _MAX_SHIFT = 4  # pixels in each direction, of 64
 

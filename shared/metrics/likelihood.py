@@ -22,9 +22,9 @@ from math import ceil, log
 import torch
 from torch import Generator, Tensor
 
-from shared.arrays import Split
-from shared.contract import Batch, MultimodalVAE, batch_size
-from shared.protocol import spread
+from shared.data.arrays import Split
+from shared.metrics.protocol import spread
+from shared.models.contract import Batch, MultimodalVAE, batch_size
 
 Target = tuple[str, ...]
 

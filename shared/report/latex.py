@@ -44,7 +44,7 @@ def escape(text: str) -> str:
 def to_latex(view: View) -> str:
     """Two floats, the table and the claims about it, to be read with \\input."""
     header = [
-        f"% {view.table.number}, from {view.table.name}.csv, which python -m shared.aggregate made.",
+        f"% {view.table.number}, from {view.table.name}.csv, which python -m shared.stages.aggregate made.",
         r"% Needs \usepackage{booktabs} and \usepackage{graphicx} (\resizebox, where a table is too wide).",
     ]
     return "\n".join(header + _numbers(view) + (_claims(view) if view.claims else [])) + "\n"

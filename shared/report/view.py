@@ -6,7 +6,6 @@ from math import floor, log10
 
 import pandas as pd
 
-from shared.report.aggregate import MIXED, NO_DATA, STAND_IN
 from shared.report.claims import Claim, Outcome, Value, Values, evaluate, value_of
 from shared.report.compare import (
     AGREES,
@@ -21,6 +20,7 @@ from shared.report.compare import (
 )
 from shared.report.layout import Column, Panel, Row, Table, Text, cell_of
 from shared.report.reported import Cells
+from shared.report.tidy import MIXED, NO_DATA, STAND_IN
 
 MAX_DECIMALS = 6  # what the tidy table holds
 

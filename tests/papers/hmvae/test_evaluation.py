@@ -6,11 +6,11 @@ import torch
 
 from papers.hmvae import evaluation
 from papers.hmvae.evaluation import Conditional, evaluate, spread, variant
-from shared.arrays import Split
-from shared.contract import MultimodalVAE
+from shared.data.arrays import Split
 from shared.errors import InputError
 from shared.files import write_json
 from shared.metrics.features import Extractors, FeatureExtractor
+from shared.models.contract import MultimodalVAE
 
 CPU = torch.device("cpu")
 COUNT = 40
@@ -97,7 +97,7 @@ def generators(*purpose):
 
 @pytest.fixture
 def evaluated(tmp_path):
-    """evaluate() of a model on a split, with the data set's captions as `shared.prepare` writes them."""
+    """evaluate() of a model on a split, with the data set's captions as `shared.stages.prepare` writes them."""
     texts = np.array([[f"caption {i} {j}" for j in range(10)] for i in range(COUNT)])
     np.save(tmp_path / "captions_test.npy", texts)
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from papers.hmvae.networks import Bottleneck, dense
-from shared.devices import build
-from shared.linear import Linear
-from shared.spec import resolve
+from shared.models.linear import Linear
+from shared.run.devices import build
+from shared.run.spec import resolve
 from tests.linear_gaussian import generator
 
 ROWS = {

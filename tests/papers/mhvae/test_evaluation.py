@@ -9,11 +9,11 @@ import torch
 from papers.mhvae import evaluation
 from papers.mhvae.evaluation import encode_condition, evaluate
 from papers.mhvae.tables import TABLES
-from shared.arrays import Split
-from shared.devices import build
+from shared.data.arrays import Split
 from shared.errors import InputError
 from shared.report.layout import cell_of
-from shared.spec import resolve
+from shared.run.devices import build
+from shared.run.spec import resolve
 from tests.linear_gaussian import generator, jmvae
 
 SETTINGS = {"importance_samples": 4000, "points": 3, "figure_samples": 4, "figure_condition": ["3"]}

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from papers.mhvae.networks import MODALITIES
-from shared.devices import build
-from shared.linear import Linear
-from shared.spec import resolve
+from shared.models.linear import Linear
+from shared.run.devices import build
+from shared.run.spec import resolve
 from tests.linear_gaussian import generator
 
 SHAPES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "celeba": (3, 64, 64)}

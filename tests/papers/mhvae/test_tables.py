@@ -8,13 +8,13 @@ import pytest
 
 from papers.mhvae.evaluation import PROTOCOL
 from papers.mhvae.tables import TABLES
-from shared import spec
-from shared.report.aggregate import mentions
 from shared.report.claims import HOLDS, evaluate, load_claims
 from shared.report.compare import load_margins, margin_for
 from shared.report.layout import cell_of
 from shared.report.reported import load_reported
+from shared.report.tidy import mentions
 from shared.report.view import value_of
+from shared.run import spec
 
 HERE = Path("papers/mhvae")
 # As the tables print them, row by row: JMVAE, MVAE, MHVAE.

@@ -1,4 +1,4 @@
-"""The official layout, made small: fourteen photographs, the two lists, through shared.prepare."""
+"""The official layout, made small: fourteen photographs, the two lists, through shared.stages.prepare."""
 
 import io
 import re
@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from shared import prepare
 from shared.data import celeba, ledger
 from shared.data.celeba import ATTRIBUTES, ImageFiles, resize_and_crop
 from shared.data.prepared import DatasetSpec
 from shared.errors import InputError
 from shared.files import read_json
+from shared.stages import prepare
 
 # All 40, as the official file's second line has them.
 COLUMNS = [

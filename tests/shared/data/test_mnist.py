@@ -10,10 +10,10 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from shared import prepare
 from shared.data import digits, ledger, mnist
 from shared.data.prepared import DatasetSpec
 from shared.errors import InputError
+from shared.stages import prepare
 
 FILES = {
     "train-images-idx3-ubyte.gz": ("images", 60),

@@ -1,4 +1,4 @@
-"""The official layout, made small: six classes of three images each, through shared.prepare."""
+"""The official layout, made small: six classes of three images each, through shared.stages.prepare."""
 
 import io
 import json
@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from shared import prepare
 from shared.data import ledger
 from shared.data.oxford_flower import centre_crop_and_resize
 from shared.errors import InputError
+from shared.stages import prepare
 
 CLASSES = {"train": (4, 5, 6), "val": (3,), "test": (1, 2)}
 LABELS = np.array([4, 1, 2, 3, 5, 6] * 3)

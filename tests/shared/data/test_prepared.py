@@ -6,12 +6,12 @@ import sys
 import numpy as np
 import pytest
 
-from shared import prepare
-from shared.arrays import load_array
 from shared.data import mnist, sources
+from shared.data.arrays import load_array
 from shared.data.prepared import LEAST_IMAGES, DatasetSpec, Prepared, Rows, Whole, one_hot, random_split
 from shared.errors import InputError
-from shared.fingerprint import closure
+from shared.run.fingerprint import closure
+from shared.stages import prepare
 from tests.repository import ROOT, run
 from tests.shared.test_errors import mounts
 
@@ -204,7 +204,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared import prepare
+from shared.stages import prepare
 from shared.data import mnist
 from shared.data.prepared import DatasetSpec, Prepared, Rows
 from shared.errors import run_cli

@@ -11,10 +11,10 @@ from scipy.special import logsumexp
 from papers.hmvae.model import UniformDropoutMHVAE
 from papers.mhvae import networks
 from papers.mhvae.model import BernoulliDropoutMHVAE
-from shared.arrays import Split
-from shared.contract import MultimodalVAE
+from shared.data.arrays import Split
 from shared.metrics import likelihood
 from shared.metrics.likelihood import Estimates, LogWeightSums, estimate, even_parts, over_split
+from shared.models.contract import MultimodalVAE
 from tests import linear_gaussian
 from tests.linear_gaussian import (
     assert_mean,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from shared.errors import InputError
-from shared.figure import load_samples, margin_note
 from shared.files import sha256_of
+from shared.stages.figure import load_samples, margin_note
 
 ABOUT = {"scale": "demo", "data": "digits", "stand_in": True}
 
@@ -33,11 +33,11 @@ def test_from_metrics_to_views(tmp_path):
     table = ("--paper", "hmvae", "--table", "table4_parameters")
     out = tmp_path / "results" / "table4_parameters"
     made = run(
-        "shared.aggregate", *table, "--scale", "demo", "--margins", "config/margins.yaml",
+        "shared.stages.aggregate", *table, "--scale", "demo", "--margins", "config/margins.yaml",
         "--metrics", tmp_path / "architecture.json", "--out", f"{out}.csv",
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
-    shown = run("shared.render", *table, "--csv", f"{out}.csv", "--out-prefix", out, "--print")
+    shown = run("shared.stages.render", *table, "--csv", f"{out}.csv", "--out-prefix", out, "--print")
     assert shown.returncode == 0, shown.stderr
     assert "19.2" in shown.stdout
     assert {path.name for path in out.parent.iterdir()} == {f"table4_parameters.{s}" for s in ("csv", "tex", "md")}
@@ -55,7 +55,7 @@ def test_figure_is_the_same_bytes_twice(tmp_path):
     sums = []
     for name in ("one", "two"):
         made = run(
-            "shared.figure", "--paper", "hmvae", "--figure", "fig7_oxford_flower_samples", "--scale", "demo",
+            "shared.stages.figure", "--paper", "hmvae", "--figure", "fig7_oxford_flower_samples", "--scale", "demo",
             "--samples", f"oxford_flower/mvae={tmp_path / 'samples.npz'}", "--out-prefix", tmp_path / name,
         )  # fmt: skip
         assert made.returncode == 0, made.stderr
@@ -66,36 +66,36 @@ def test_figure_is_the_same_bytes_twice(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("shared.aggregate", "--paper", "none", "--table", "t", "--scale", "demo", "--out", "x"), "papers/none"),
+        (("shared.stages.aggregate", "--paper", "none", "--table", "t", "--scale", "demo", "--out", "x"), "papers/none"),
         (
-            ("shared.aggregate", "--paper", "hmvae", "--table", "t", "--scale", "demo", "--out", "x"),
+            ("shared.stages.aggregate", "--paper", "hmvae", "--table", "t", "--scale", "demo", "--out", "x"),
             "it has table2_oxford_flower",
         ),
         (
-            ("shared.render", "--paper", "hmvae", "--table", "table4_parameters", "--csv", "no.csv", "--print"),
+            ("shared.stages.render", "--paper", "hmvae", "--table", "table4_parameters", "--csv", "no.csv", "--print"),
             "no.csv: no such file",
         ),
         (
-            ("shared.figure", "--paper", "hmvae", "--figure", "fig7_oxford_flower_samples", "--scale", "demo",
+            ("shared.stages.figure", "--paper", "hmvae", "--figure", "fig7_oxford_flower_samples", "--scale", "demo",
              "--samples", "mvae", "--out-prefix", "x"),
             "model=FILE",
         ),
         (
-            ("shared.figure", "--paper", "hmvae", "--figure", "fig7_oxford_flower_samples", "--scale", "demo",
+            ("shared.stages.figure", "--paper", "hmvae", "--figure", "fig7_oxford_flower_samples", "--scale", "demo",
              "--samples", "oxford_flower/none=samples.npz", "--out-prefix", "x"),
             "the figure shows no run oxford_flower/none; it shows oxford_flower/",
         ),
         (
-            ("shared.figure", "--paper", "hmvae", "--figure", "fig7_oxford_flower_samples", "--scale", "foo",
+            ("shared.stages.figure", "--paper", "hmvae", "--figure", "fig7_oxford_flower_samples", "--scale", "foo",
              "--out-prefix", "x"),
             "scale `foo` is unknown; choose one of demo, reduced, paper",
         ),
         (
-            ("shared.aggregate", "--paper", "hmvae", "--table", "table4_parameters", "--scale", "foo", "--out", "x"),
+            ("shared.stages.aggregate", "--paper", "hmvae", "--table", "table4_parameters", "--scale", "foo", "--out", "x"),
             "scale `foo` is unknown",
         ),
         (
-            ("shared.figure", "--paper", "hmvae", "--figure", "fig0", "--scale", "demo", "--out-prefix", "x"),
+            ("shared.stages.figure", "--paper", "hmvae", "--figure", "fig0", "--scale", "demo", "--out-prefix", "x"),
             "it has fig",
         ),
     ],
@@ -145,7 +145,7 @@ def test_a_figure_warns_of_stand_ins_at_any_scale(tmp_path):
 
 
 def test_tables_and_figures_need_no_torch():
-    modules = "shared.aggregate, shared.render, shared.figure"
+    modules = "shared.stages.aggregate, shared.stages.render, shared.stages.figure"
     for paper in ("hmvae", "mhvae"):
         modules += f", papers.{paper}.tables, papers.{paper}.figures"
     check = f"import sys, {modules}; sys.exit('torch' in sys.modules)"

@@ -6,12 +6,12 @@ import re
 import pytest
 from rich.console import Console
 
-from shared.report.aggregate import build, load_runs
 from shared.report.claims import Check, Claim
 from shared.report.latex import escape, to_latex
 from shared.report.markdown import to_markdown
 from shared.report.reported import Reported
 from shared.report.terminal import print_view
+from shared.report.tidy import build, load_runs
 from shared.report.view import decimals_of, make_view
 from tests.shared.report.example import MARGINS, REPORTED, TABLE, metrics, write
 

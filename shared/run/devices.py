@@ -1,0 +1,105 @@
+"""Where tensors live and how torch is set up in a process: the same in training, evaluation and benchmarks."""
+
+import ctypes
+import errno
+import importlib
+import inspect
+import os
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shared.errors import InputError
+from shared.models.contract import Trainable
+from shared.run.seeds import derive_seed
+
+# glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes a CUDA device, or else the CPU. InputError: the named device is not there.
+
+    Apple's devices lack float64 and some deterministic kernels; they are used when asked for by name.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(name, False):
+        raise InputError(f"device `{name}` is not available; use one of {[k for k, v in available.items() if v]}")
+    return torch.device(name)
+
+
+def describe_device(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def prepare_torch(threads: int) -> None:
+    """Thread count, denormals, precision and determinism; to be called before the first tensor operation.
+
+    Importance weights and vanishing gradients become subnormal numbers, which x86 cores handle 4 times slower.
+    A GPU computes float32 convolutions in TF32 unless told otherwise; a run that states float32 gets it.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
+    _keep_freed_memory()
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a fill per new tensor: hundreds in a small step
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc to reuse the memory of freed tensors instead of returning it to the system.
+
+    A training step frees and asks for the same large blocks again and again, and each time the system clears every
+    page: without this, a third of a convolutional step is spent in the kernel (benchmarks/README.md).
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):  # glibc, not musl
+            libc.mallopt(_M_MMAP_MAX, 0)
+            libc.mallopt(_M_TRIM_THRESHOLD, -1)
+
+
+def build(spec: dict[str, Any]) -> Trainable:
+    """The model of a specification with its initial weights, which the run's seed determines.
+
+    InputError: the builder does not take the specification's arguments, or their values.
+    """
+    place = f"papers/{spec['paper']}/experiments.yaml: {spec['model']}.arguments"
+    module, function = spec["builder"].split(":")
+    builder = getattr(importlib.import_module(module), function)
+    try:
+        inspect.signature(builder).bind(**spec["arguments"])
+    except TypeError as error:
+        raise InputError(f"{place}: {error}") from None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(spec, "initialisation"))
+        try:
+            model = builder(**spec["arguments"])
+        except ValueError as error:
+            raise InputError(f"{place}: {error}") from error
+    return model.to(memory_format=torch.channels_last)
+
+
+def load_trained(spec: dict[str, Any], weights: Path, device: torch.device) -> Trainable:
+    """The model of a specification with trained weights, ready for evaluation. InputError: the file does not fit."""
+    model = build(spec)
+    try:
+        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    except FileNotFoundError:
+        raise InputError(f"{weights}: no such file; run the workflow, which trains it first") from None
+    except (RuntimeError, TypeError, pickle.UnpicklingError, EOFError, OSError) as error:
+        # torch says EINVAL of a file that was cut short; any other number is the system's, and the file may be good
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise InputError(
+            f"{weights}: not the weights of {spec['model']} ({reason}); delete it and train again"
+        ) from None
+    return model.to(device).eval()

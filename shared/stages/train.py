@@ -1,0 +1,86 @@
+"""Train one run: `python -m shared.stages.train --paper hmvae --experiment oxford_flower --model mvae --scale demo --seed 0
+--data runs/demo/data/oxford_flower --out runs/demo/hmvae/oxford_flower/mvae/seed0`.
+
+Writes weights.pt (the final weights) and train.json (specification, training curve, provenance). A checkpoint lies
+beside them, from which the same command continues; it also makes the two files again, at once, if they are lost.
+"""
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.errors import run_cli
+from shared.files import write_json
+from shared.run import spec as specification
+from shared.run.threads import limit_threads
+
+if TYPE_CHECKING:
+    from shared.run.training import Position
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    specification.add_run_arguments(parser)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the prepared data")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--progress", choices=("bar", "lines"), default="bar")
+    parser.add_argument("--log", type=Path, help="file for plain lines of progress")
+    arguments = parser.parse_args()
+    spec = specification.from_arguments(arguments)
+    threads = limit_threads(spec["training"]["threads"])
+
+    from shared.data.arrays import describe_data, load_split
+    from shared.run import (
+        fingerprint,
+        training,  # torch is imported once the arguments are known to be right
+    )
+    from shared.run.devices import choose_device, describe_device, prepare_torch
+    from shared.run.progress import Progress
+    from shared.run.provenance import peak_memory_mb, provenance
+
+    prepare_torch(threads)
+    device = choose_device(arguments.device)
+    # of the code that runs, not of what the sources have become when a long run ends
+    origin = provenance(describe_device(device), threads)
+    pipeline = fingerprint.fingerprint(["shared.stages.train"])
+    data = describe_data(arguments.data)
+    with ExitStack() as stack:
+        stack.enter_context(training.exclusive(arguments.out))
+        log = None
+        if arguments.log:
+            arguments.log.parent.mkdir(parents=True, exist_ok=True)
+            log = stack.enter_context(arguments.log.open("w", encoding="utf-8"))
+        split = load_split(arguments.data, "train", spec["modalities"], device)
+        run = training.Training(spec, split, data["sha256"], device)
+        checkpoint = arguments.out / "checkpoint.pt"
+        progress = stack.enter_context(
+            Progress(run.name, spec["training"]["epochs"], run.steps_per_epoch, arguments.progress, log)
+        )
+        progress.say(run.restore(checkpoint))
+        run.run(checkpoint, progress)
+        training.save(arguments.out / "weights.pt", run.model.state_dict())
+        record = {
+            "spec": spec,
+            "spec_sha256": run.identity["spec"],
+            "fingerprint": run.identity["code"],
+            "pipeline": pipeline,
+            "data": data,
+            "history": run.position.history,
+            "diverged": run.position.diverged,
+            "provenance": origin | {"seconds": round(run.position.seconds, 1), "peak_memory_mb": peak_memory_mb()},
+        }
+        write_json(arguments.out / "train.json", record)
+        progress.say(f"done in {run.position.seconds:.0f} s, {outcome(run.position)}")
+
+
+def outcome(position: "Position") -> str:
+    """How a run ended, in a few words."""
+    if position.diverged:
+        return "diverged at epoch {epoch}, step {step}; tables will say so".format(**position.diverged)
+    return f"final loss {position.history[-1]['loss']:.2f}"
+
+
+if __name__ == "__main__":
+    run_cli(main)
