@@ -166,6 +166,16 @@ def resolve(
     }
 
 
+def exists(paper: str, run: str, scale: str) -> bool:
+    """Whether experiments.yaml has a run, `experiment/model`, at a scale."""
+    experiment, _, model = run.partition("/")
+    try:
+        resolve(paper, experiment, model, scale, 0)
+    except InputError:
+        return False
+    return True
+
+
 def check(paper: str, scale: str) -> None:
     """Resolve every run of a paper, so that a mistake is reported before any of them starts. InputError: as resolve."""
     for name, node in load(paper)["experiments"].items():
@@ -178,6 +188,11 @@ def data_part(paper: str, experiment: str, scale: str) -> dict[str, Any]:
     node = experiment_of(paper, experiment)["data"]
     data = _at(node, scale, f"papers/{paper}/experiments.yaml: {experiment}.data")
     return {key: value for key, value in data.items() if value is not None}
+
+
+def data_key(data: dict[str, Any]) -> str:
+    """Name of a data set as it is prepared: two papers may prepare one source in two ways."""
+    return f"{data['name']}-{sha256(data)[:8]}"
 
 
 def seeds(paper: str, experiment: str, scale: str) -> list[int]:
