@@ -26,6 +26,7 @@ Style = dict[str, Any]
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = "osD^vPX"
 _PER_LINE = 3
+_TICKS = 8  # values that are written below the axis one by one
 _NAN = float("nan")
 
 # All in inches: the page, and around each panel.
@@ -49,18 +50,18 @@ def lines(key: str, label: str = "", log: bool = False) -> Draw:
 
     def draw(frame: pd.DataFrame, note: str) -> Any:
         panels: dict[str, dict[str, dict[str, Point]]] = {}
+        units: dict[str, str] = {}
         for line in frame.to_dict("records"):
             (series, x), (panel, other) = _split(line["row"], key), _split(line["column"], key)
+            units[panel] = line["unit"]
             panels.setdefault(panel, {}).setdefault(series, {})[x or other] = _point(line)
 
         def plot(axes: Axes, panel: str, styles: dict[str, Style]) -> None:
-            place = _places([x for points in panels[panel].values() for x in points], axes)
+            place = _places([x for points in panels[panel].values() for x in points], axes, log)
             for series, points in panels[panel].items():
                 _line(axes, [place[x] for x in points], list(points.values()), styles[series])
-            if log:
-                axes.set_xscale("log")
             axes.set_xlabel(label or key, fontsize=FONT)
-            axes.set_title(literal(panel), fontsize=FONT + 1)
+            axes.set_title(literal(_with_unit(panel, units[panel])), fontsize=FONT + 1)
 
         return _page(list(panels), [name for panel in panels.values() for name in panel], plot, frame, note)
 
@@ -81,8 +82,9 @@ def scatter(x: str, y: str, key: str = "") -> Draw:
         def plot(axes: Axes, _: str, styles: dict[str, Style]) -> None:
             for name, points in series.items():
                 _cloud(axes, points, styles[name])
-            axes.set_xlabel(literal(x), fontsize=FONT)
-            axes.set_ylabel(literal(y), fontsize=FONT)
+            units = dict(zip(frame["column"], frame["unit"], strict=True))
+            axes.set_xlabel(literal(_with_unit(x, units[x])), fontsize=FONT)
+            axes.set_ylabel(literal(_with_unit(y, units[y])), fontsize=FONT)
 
         return _page([""], list(series), plot, frame, note)
 
@@ -103,14 +105,23 @@ def _point(line: dict[str, str]) -> Point:
     return Point(*(float(text) if text else _NAN for text in texts))
 
 
-def _places(values: list[str], axes: Axes) -> dict[str, float]:
+def _with_unit(name: str, unit: str) -> str:
+    return f"{name} ({unit})" if unit else name
+
+
+def _places(values: list[str], axes: Axes, log: bool) -> dict[str, float]:
     """Where values stand on the x axis: numbers in their places, other words in their order, side by side."""
+    names = list(dict.fromkeys(values))
     try:
-        return {value: float(value) for value in values}
+        places = {name: float(name) for name in names}
     except ValueError:
-        names = list(dict.fromkeys(values))
-        axes.set_xticks(range(len(names)), map(literal, names))
-        return {name: float(place) for place, name in enumerate(names)}
+        places = {name: float(place) for place, name in enumerate(names)}
+    if log:
+        axes.set_xscale("log")
+    if len(places) <= _TICKS:
+        axes.minorticks_off()
+        axes.set_xticks(list(places.values()), map(literal, places))
+    return places
 
 
 def _line(axes: Axes, places: list[float], points: list[Point], style: Style) -> None:
@@ -167,7 +178,9 @@ def _page(
         if not axes.lines and not axes.containers:
             axes.text(0.5, 0.5, NOT_RUN, transform=axes.transAxes, ha="center", fontsize=FONT, style="italic")
     _legend(page, styles, bool((frame["reported_mean"] != "").any()))
-    page.margin(note)
+    kinds = {"reproduced_sd": "standard deviation over seeds", "reproduced_se": "standard error over test points"}
+    error = next((text for column, text in kinds.items() if (frame[column] != "").any()), "")
+    page.margin(" · ".join(filter(None, [note, error and f"errors: {error}"])))
     return page.figure
 
 

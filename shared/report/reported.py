@@ -72,12 +72,12 @@ def read_lines(path: Path, columns: list[str], table: str) -> dict[str, dict[str
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
-            lines = list(reader)
+            names, lines = reader.fieldnames, list(reader)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; a paper with tables needs what it reports") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a CSV table in UTF-8 ({error}); save it as one") from None
-    if reader.fieldnames != columns:
+    if names != columns:
         raise InputError(f"{path}: the columns must be {','.join(columns)}")
     for number, line in enumerate(lines, start=2):
         if None in line or None in line.values():  # what csv makes of a line that is too long or too short
