@@ -127,11 +127,11 @@ def _places(values: list[str], axes: Axes, log: bool) -> dict[str, float]:
 def _line(axes: Axes, places: list[float], points: list[Point], style: Style) -> None:
     order = sorted(range(len(points)), key=places.__getitem__)
     x, points = [places[i] for i in order], [points[i] for i in order]
-    made = [i for i, point in enumerate(points) if point.ours == point.ours]  # a value that was not run leaves no gap
+    made = [(at, p.ours, p.error) for at, p in zip(x, points, strict=True) if p.ours == p.ours]  # others leave no gap
     if made:
-        at, ours = [x[i] for i in made], [points[i].ours for i in made]
-        axes.plot(at, ours, **style)
-        low, high = ([points[i].ours + sign * points[i].error for i in made] for sign in (-1, 1))
+        at, ours, error = zip(*made, strict=True)
+        axes.errorbar(at, ours, yerr=error, elinewidth=0.6, **style)  # a band has no width at a lone value
+        low, high = ([mean + sign * each for mean, each in zip(ours, error, strict=True)] for sign in (-1, 1))
         axes.fill_between(at, low, high, color=style["color"], alpha=0.2, linewidth=0)
     _hollow(axes, x, [p.reported for p in points], [p.spread for p in points], style)
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from shared.errors import InputError, run_cli
 from shared.files import read_json, write_json, write_text
-from shared.report.layout import Figure, Table, TextTable, runs_needed
+from shared.report.layout import ARCHITECTURE, METRICS, Figure, Table, TextTable, runs_needed
 from shared.report.paper import targets
 from shared.report.tidy import PAIRED_COLUMNS, Run, load_runs, paired, paired_path, read_csv, run_of, to_csv
 from shared.run import spec as specification
@@ -57,17 +57,20 @@ def publish(paper: str, scale: str) -> list[Path]:
             )
 
     runs, written = runs_of(content), [path]
-    write_json(path, content)
+    there = {(run.name, ARCHITECTURE if run.is_count else METRICS) for run in runs}
+    tables = {name: table for name, table in targets(paper, "tables").items() if there & {*runs_needed(table)}}
+    frames = {name: frame_of(paper, name, runs, scale, MARGINS) for name in tables}
     at_hand = load_runs(sorted(source.glob("*/*/seed*/metrics.json")), paper, scale)
-    for name, table in targets(paper, "tables").items():
-        if {run.name for run in runs} & {run for run, _ in runs_needed(table)}:
-            csv = folder / f"{name}.csv"
-            write_text(csv, to_csv(frame_of(paper, name, runs, scale, MARGINS)))
-            write_paired(csv, _paired(table, csv, at_hand, changed))
-            files = {csv.with_suffix(suffix): text for suffix, text in rendered(paper, name, csv).items()}
-            for file, text in files.items():
-                write_text(file, text)
-            written += [csv, *files]
+    # nothing of the above is wrong: nothing is published by halves
+    write_json(path, content)
+    for name, frame in frames.items():
+        csv = folder / f"{name}.csv"
+        write_text(csv, to_csv(frame))
+        write_paired(csv, _paired(tables[name], csv, at_hand, changed))
+        files = {csv.with_suffix(suffix): text for suffix, text in rendered(paper, name, csv).items()}
+        for file, text in files.items():
+            write_text(file, text)
+        written += [csv, *files, *([paired_path(csv)] if paired_path(csv).exists() else [])]
     for name, figure in targets(paper, "figures").items():
         csv = folder / f"{name}.csv"
         if figures[name] or (figure.table and csv.exists()):

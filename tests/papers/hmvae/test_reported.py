@@ -122,7 +122,7 @@ def test_the_deep_model_has_the_fewest_parameters():
         ("t,A,x,X,,down,1,,,,0,,", "direction"),
         ("t,A,x,X,,lower,1,2,std,3,0,,", "spread_kind"),
         ("t,A,x,X,,lower,1,,,,0,,\nt,A,x,X,,lower,1,,,,0,,", "there twice"),
-        ("u,A,x,X,,lower,1,,,,0,,", "no number of table 't'"),
+        ("u,A,x,X,,lower,1,,,,0,,", "nothing of table 't'"),
     ],
 )
 def test_malformed_lines_are_named(tmp_path, line, message):

@@ -95,7 +95,7 @@ def _forget(package):
 
 
 def write(folder, *contents, points=()):
-    """Write contents as metrics.json, and beside each its values of single points, {"key@variant": (N,)}; their paths."""
+    """Write contents as metrics.json, beside each its values of single points, {"key@variant": (N,)}; their paths."""
     paths = []
     for index, content in enumerate(contents):
         paths.append(folder / str(index) / "metrics.json")

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import ttest_ind_from_stats
 
 from shared.errors import InputError
-from shared.report.claims import Check, Claim, Value, doubt, evaluate, load_claims, noise
+from shared.report.claims import Check, Claim, Value, doubt, evaluate, load_claims
 
 
 def outcome(form, means, rows="abcd", sd=None, n=None, directions=("higher",), paired=None, **options):

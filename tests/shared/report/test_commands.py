@@ -68,7 +68,10 @@ def test_figure_is_the_same_bytes_twice(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("shared.stages.aggregate", "--paper", "none", "--table", "t", "--scale", "demo", "--out", "x"), "papers/none"),
+        (
+            ("shared.stages.aggregate", "--paper", "none", "--table", "t", "--scale", "demo", "--out", "x"),
+            "papers/none",
+        ),
         (
             ("shared.stages.aggregate", "--paper", "hmvae", "--table", "t", "--scale", "demo", "--out", "x"),
             "it has table2_oxford_flower",
@@ -93,7 +96,8 @@ def test_figure_is_the_same_bytes_twice(tmp_path):
             "scale `foo` is unknown; choose one of demo, reduced, paper",
         ),
         (
-            ("shared.stages.aggregate", "--paper", "hmvae", "--table", "table4_parameters", "--scale", "foo", "--out", "x"),
+            ("shared.stages.aggregate", "--paper", "hmvae", "--table", "table4_parameters", "--scale", "foo",
+             "--out", "x"),
             "scale `foo` is unknown",
         ),
         (

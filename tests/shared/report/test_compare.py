@@ -117,9 +117,7 @@ def test_prediction_interval_covers_95_percent_of_true_replications(theirs, ours
 def test_false_alarms_stay_below_five_percent():
     rng = np.random.default_rng(1)
     verdicts = [
-        verdict(
-            Reported(theirs.mean(), theirs.std(ddof=1), "sd", 3, 6), rng.normal(50, 4, 3), Margin(absolute=1)
-        )
+        verdict(Reported(theirs.mean(), theirs.std(ddof=1), "sd", 3, 6), rng.normal(50, 4, 3), Margin(absolute=1))
         for theirs in rng.normal(50, 4, (2000, 3))
     ]
     assert verdicts.count("differs") / 2000 < 0.065

@@ -112,7 +112,7 @@ def paired_of(folder, *points, runs=(("flowers/a", 0), ("flowers/b", 0))):
 
 
 def test_paired_differences_are_those_of_the_points(tmp_path):
-    second = FIRST + [1.0, -1.0, 2.0, 2.0]
+    second = FIRST + np.array([1.0, -1.0, 2.0, 2.0])
     frame = paired_of(tmp_path, {"image/fid@": FIRST}, {"image/fid@": second})
     test = ttest_rel(FIRST, second)
     assert frame.iloc[0].tolist() == ["a", "FID", "b", "FID", "-1.000000", "0.707107", "4"]
@@ -266,7 +266,10 @@ def test_two_columns_may_stand_beside_the_same_reported_numbers():
     rows = (Row(words("FID"), "FID", key="image/fid", variant="x"),)
     panel = Panel(words(""), words(""), rows, columns)
     assert [cell_of(*cell).variant for cell in Table("t", "T", words(""), (panel,)).cells()] == ["x", "x (released)"]
-    assert Table("t", "T", words(""), (panel,)).places == {("FID", "A"): ("FID", "A"), ("FID", "A (released)"): ("FID", "A")}
+    assert Table("t", "T", words(""), (panel,)).places == {
+        ("FID", "A"): ("FID", "A"),
+        ("FID", "A (released)"): ("FID", "A"),
+    }
     twice = Panel(words(""), words(""), rows, (columns[0], columns[0]))
     with pytest.raises(ValueError, match="is there twice"):
         Table("t", "T", words(""), (twice,))

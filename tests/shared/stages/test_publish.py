@@ -1,297 +1,207 @@
-"""What is published is what its runs give, on real data, and every run of it can be traced."""
+"""What is published is what runs on real data give, every run of it can be traced, and what was there stays."""
 
-import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from shared.errors import InputError
-from shared.files import read_json, sha256_of, write_json, write_text
-from shared.report.compare import load_margins
-from shared.report.paper import reported_of, table_of
+from shared.files import read_json, write_json, write_text
 from shared.report.reported import COLUMNS
-from shared.report.tidy import build, load_runs, to_csv
+from shared.run.spec import data_key
 from shared.stages import publish as publishing
-from shared.stages.figure import Archive, save
-from shared.stages.render import FORMATS, view_of
-from tests.repository import EXPERIMENTS, write_paper
+from tests.repository import write_paper
 from tests.shared.report.example import paper_in
 
 TABLES = """
-from shared.report.layout import Column, Panel, Row, Table, words
+from shared.report.layout import Column, Panel, Row, Table, TextColumn, TextTable, words
 
 _rows = Row(words("a, b"), "a, b", "line/small"), Row(words("c"), "c", "line/large")
 _panel = Panel(words(""), words(""), _rows, (Column(words(""), words("Error"), "error", "error"),))
-TABLES = {"table1_line": Table("table1_line", "Table 1", words(""), (_panel,))}
+_size = Panel(words(""), words(""), _rows[:1], (Column(words(""), words("Size"), "size", "architecture/parameters"),))
+TABLES = {
+    "table1_line": Table("table1_line", "Table 1", words(""), (_panel,)),
+    "table2_size": Table("table2_size", "Table 2", words(""), (_size,)),
+    "table3_networks": TextTable(
+        "table3_networks", "Table 3", words(""), (TextColumn(words("e"), "e", "line/small", ("encode",)),)
+    ),
+}
 """
+FIGURES = """
+from matplotlib.figure import Figure as Picture
+
+from shared.report.layout import Figure
+
+
+def draw(samples, note):
+    picture = Picture(figsize=(1, 1))
+    picture.text(0.5, 0.5, " ".join(sorted(samples)) + note)
+    return picture
+
+
+FIGURES = {"fig1_line": Figure("fig1_line", draw, runs=("line/small", "line/large"))}
+"""
+CLAIM = "{id: mine, table: table1_line, claim: c, place: p, checks: [{form: less, columns: error, rows: ['a, b', c]}]}"
+DATA = {"name": "points", "source": "official"}
 RUNS = "runs/reduced/tiny/line"
 
 
 @pytest.fixture
-def finished(tmp_path, monkeypatch):
-    """A paper with one finished table, whose cells hold commas, and one of its two runs evaluated."""
+def root(tmp_path, monkeypatch):
+    """A paper with tables of numbers, counts and words, and a figure; nothing has been run."""
     folder = write_paper(tmp_path).parent
     monkeypatch.chdir(tmp_path)
     write_text(folder / "__init__.py", "")
     write_text(folder / "tables.py", TABLES)
+    write_text(folder / "figures.py", FIGURES)
+    write_text(folder / "claims.yaml", f"claims: [{CLAIM}]")
     lines = [f'table1_line,"{row}",error,Error,,lower,2.5,,,,1,Table 1,' for row in ("a, b", "c")]
+    lines.append('table2_size,"a, b",size,Size,M,none,2.0,,,,1,Table 2,')
     write_text(folder / "reported.csv", "\n".join([",".join(COLUMNS), *lines]) + "\n")
-    write_text("config/margins.yaml", "error: {absolute: 1}")
-    for run in ("small", "large"):
-        write_run(run)
-    evaluate("small", 3.0)
+    text = "table,row,column,text,source\ntable3_networks,1,e,Linear 3-4,Table 3\n"
+    write_text(folder / "reported_text.csv", text)
+    write_text("config/margins.yaml", "error: {'': {absolute: 1}}\narchitecture/*: {M: {absolute: 1}}")
     with paper_in(tmp_path / "papers", "tiny"):
-        aggregate()
         yield tmp_path
 
 
-def write_run(model, **data):
-    trained = {"spec": {}, "spec_sha256": "s", "fingerprint": "f", "data": {"stand_in": False} | data}
-    trained |= {"diverged": None, "provenance": {"commit": "c"}, "history": [{"loss": 2}, {"loss": 1}]}
-    write_json(f"{RUNS}/{model}/seed0/train.json", trained)
+def run(model, value, seed=0, stand_in=False, points=None):
+    """An evaluated run."""
+    names = {"paper": "tiny", "experiment": "line", "model": model, "scale": "reduced", "seed": seed}
+    folder = Path(RUNS, model, f"seed{seed}")
+    trained = {"spec": names | {"data": DATA}, "spec_sha256": "s", "fingerprint": "f", "diverged": None}
+    trained |= {"data": {"stand_in": stand_in, "description": "points"}, "provenance": {"commit": "c"}}
+    write_json(folder / "train.json", trained | {"history": [{"loss": 2}, {"loss": 1}]})
+    metrics = {"fingerprint": "g", "pipeline": "p", "comparable": True, "protocol": "one, two", "provenance": {}}
+    metrics |= {"data": "points", "stand_in": stand_in}
+    metrics["metrics"] = [{"key": "error", "variant": "", "value": value, "unit": ""}]
+    write_json(folder / "metrics.json", names | metrics)
+    np.savez(folder / "samples.npz", scale="reduced", data="points", stand_in=stand_in)
+    np.savez(folder / "points.npz", **({} if points is None else {"error@": np.array(points)}))
 
 
-def evaluate(model, value):
-    metrics = {"paper": "tiny", "experiment": "line", "model": model, "scale": "reduced", "seed": 0}
-    metrics |= {"fingerprint": "g", "pipeline": "p", "data": "points", "stand_in": False, "protocol": "one, two"}
-    metrics["metrics"] = [{"key": "error", "variant": "", "name": "Error", "value": value, "unit": ""}]
-    write_json(f"{RUNS}/{model}/seed0/metrics.json", metrics | {"provenance": {}})
+def published(name=""):
+    return Path("papers/tiny/reproduced/reduced", name)
 
 
-def aggregate(file="seed0/metrics.json"):
-    """The table of the runs there are, as the workflow makes it."""
-    table = table_of("tiny", "table1_line")
-    runs = load_runs(sorted(Path(RUNS).glob(f"*/{file}")), "tiny", "reduced")
-    frame = build(table, reported_of("tiny", table), runs, load_margins(publishing.MARGINS), "reduced")
-    write_text("results/table1_line.csv", to_csv(frame))
-    view = view_of("tiny", "table1_line", Path("results/table1_line.csv"))
-    for suffix, text_of in FORMATS.items():
-        write_text(f"results/table1_line{suffix}", text_of(view))
+def cells():
+    lines = published("table1_line.csv").read_text().splitlines()[1:]
+    return [line.split(",Error,")[1].split(",")[6] for line in lines]  # reproduced_mean
 
 
-def sample(model, content):
-    write_text(f"{RUNS}/{model}/seed0/samples.npz", content)
-
-
-def draw(scale="reduced"):
-    """The figure of the samples there are, as the workflow makes it."""
-    files = {f"line/{file.parts[-3]}": file for file in Path(RUNS).glob("*/seed0/samples.npz")}
-    samples = {run: Archive({}, "points", False, sha256_of(file)) for run, file in files.items()}
-    save(Figure(figsize=(1, 1)), "figures/fig1_line", scale, samples)
-
-
-def published(root):
-    return root / "papers" / "tiny" / "reproduced" / "reduced"
-
-
-def test_tables_are_copied_with_the_provenance_of_their_runs(finished):
+def test_tables_and_figures_are_made_with_the_provenance_of_their_runs(root):
+    run("small", 3.0)
     written = publishing.publish("tiny", "reduced")
-    folder = published(finished)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in written)
-    assert (folder / "table1_line.tex").read_bytes() == Path("results/table1_line.tex").read_bytes()
-    runs = read_json(folder / "provenance.json")["experiments"]["line"]
-    assert set(runs) == {"small/seed0", "large/seed0"}
-    assert runs["small/seed0"]["metrics"][0]["value"] == 3.0
-    assert runs["large/seed0"]["last_epoch"] == {"loss": 1}
-    assert "metrics" not in runs["large/seed0"]
+    assert sorted(path.name for path in written) == sorted(path.name for path in published().iterdir())
+    names = {"provenance.json", "fig1_line.pdf", "fig1_line.png", *(f"table1_line.{s}" for s in ("csv", "md", "tex"))}
+    assert {path.name for path in written} == names
+    assert cells() == ["3.000000", ""]
+    record = read_json(published("provenance.json"))["experiments"]["line"]["small/seed0"]
+    assert record["metrics"][0]["value"] == 3.0
+    assert record["last_epoch"] == {"loss": 1}
+    assert record["training"] == {"commit": "c"}
 
 
-def test_what_was_published_before_keeps_its_provenance(finished):
+def test_publishing_twice_changes_nothing(root):
+    run("small", 3.0, points=[1.0, 5.0])
+    run("large", 4.0, points=[1.0, 7.0])
     publishing.publish("tiny", "reduced")
-    shutil.rmtree("results")
+    before = {path: path.read_bytes() for path in published().iterdir()}
+    publishing.publish("tiny", "reduced")
+    assert {path: path.read_bytes() for path in published().iterdir()} == before
+
+
+def test_a_run_of_another_machine_takes_its_place_beside_what_was_published(root):
+    run("small", 3.0)
+    publishing.publish("tiny", "reduced")
+    shutil.rmtree("runs")
+    published("fig1_line.png").unlink()
+    run("large", 4.0)
+    publishing.publish("tiny", "reduced")
+    assert cells() == ["3.000000", "4.000000"]
+    assert set(read_json(published("provenance.json"))["experiments"]["line"]) == {"small/seed0", "large/seed0"}
+    assert not published("fig1_line.png").exists()  # it shows both runs, and one has no samples here
+
+
+def test_a_run_made_again_replaces_its_record(root):
+    run("small", 3.0)
+    publishing.publish("tiny", "reduced")
+    run("small", 9.0)
+    publishing.publish("tiny", "reduced")
+    assert cells() == ["9.000000", ""]
+
+
+def test_a_figure_that_would_stay_beside_another_record_of_its_run_is_refused(root):
+    run("small", 3.0)
+    run("large", 4.0)
+    publishing.publish("tiny", "reduced")
+    before = {path: path.read_bytes() for path in published().iterdir()}
+    shutil.rmtree("runs")
+    run("small", 9.0)
+    with pytest.raises(InputError, match=r"\A[^\n]*fig1_line\.png: one of its runs changed[^\n]*\Z"):
+        publishing.publish("tiny", "reduced")
+    assert {path: path.read_bytes() for path in published().iterdir()} == before
+
+
+def test_paired_differences_stay_while_their_runs_do(root):
+    run("small", 3.0, points=[1.0, 5.0])
+    run("large", 4.0, points=[1.0, 7.0])
+    publishing.publish("tiny", "reduced")
+    before = published("table1_line.paired.csv").read_text()
+    assert before.splitlines()[1] == '"a, b",error,c,error,-1.000000,1.000000,2'
+    assert "holds (within noise)" in published("table1_line.md").read_text()
     shutil.rmtree(f"{RUNS}/large")
-    sample("small", "images")
-    draw()
+    shutil.rmtree(published("fig1_line.png").parent / "none", ignore_errors=True)
+    publishing.publish("tiny", "reduced")  # the other's record is there, its points are not
+    assert published("table1_line.paired.csv").read_text() == before
+    published("fig1_line.png").unlink()
+    run("small", 2.0)
     publishing.publish("tiny", "reduced")
-    names = {path.name for path in published(finished).iterdir()}
-    assert names >= {"table1_line.csv", "fig1_line.png", "fig1_line.pdf"}
-    runs = read_json(published(finished) / "provenance.json")["experiments"]["line"]
-    assert set(runs) == {"small/seed0", "large/seed0"}
+    assert not published("table1_line.paired.csv").exists()
+    assert "holds (single runs)" in published("table1_line.md").read_text()
 
 
-def test_a_run_made_again_is_not_published_beside_what_shows_the_earlier_one(finished):
-    publishing.publish("tiny", "reduced")
-    before = (published(finished) / "provenance.json").read_text()
-    shutil.move("results", "elsewhere")
-    sample("small", "images")
-    draw()
-    evaluate("small", 9.0)
-    with pytest.raises(
-        InputError, match=r"provenance\.json: table1_line was published without the run line/small/seed0"
-    ):
-        publishing.publish("tiny", "reduced")
-    assert (published(finished) / "provenance.json").read_text() == before
-    assert not (published(finished) / "fig1_line.png").exists()
-    aggregate()
-    publishing.publish("tiny", "reduced")
-    runs = read_json(published(finished) / "provenance.json")["experiments"]["line"]
-    assert runs["small/seed0"]["metrics"][0]["value"] == 9.0
-
-
-def test_a_figure_that_stays_keeps_the_record_of_its_runs_and_of_no_other(finished):
-    sample("small", "images")
-    draw()
-    publishing.publish("tiny", "reduced")
-    shutil.rmtree("figures")
-    evaluate("large", 1.0)  # the figure does not show it
-    aggregate()
-    publishing.publish("tiny", "reduced")
-    evaluate("small", 9.0)
-    aggregate()
-    with pytest.raises(InputError, match="fig1_line was published without the run line/small/seed0"):
-        publishing.publish("tiny", "reduced")
-
-
-def test_a_run_that_what_stays_does_not_know_is_not_put_beside_it(finished):
-    publishing.publish("tiny", "reduced")
-    shutil.rmtree("results")
-    shutil.copytree(f"{RUNS}/small/seed0", f"{RUNS}/small/seed1")
-    sample("small", "images")
-    draw()
-    with pytest.raises(InputError, match="table1_line was published without the run line/small/seed1"):
-        publishing.publish("tiny", "reduced")
-
-
-def test_a_figure_of_several_runs_is_checked_against_all(finished):
-    write_paper(
-        finished, EXPERIMENTS.replace("fig1_line: {runs: {line: [small]}}", "fig1_line: {runs: {line: [small, large]}}")
-    )
-    for model in ("small", "large"):
-        sample(model, "images")
-    draw()
-    publishing.publish("tiny", "reduced")
-    sample("large", "other images")
-    with pytest.raises(InputError, match=r"fig1_line\.png: not drawn from the samples"):
-        publishing.publish("tiny", "reduced")
-
-
-def test_a_table_of_counts_needs_no_training(finished):
-    shutil.rmtree(RUNS)
-    write_paper(finished, EXPERIMENTS.replace("needs: metrics", "needs: architecture"))
-    tables = finished / "papers" / "tiny" / "tables.py"
-    write_text(tables, TABLES.replace('"error", "error"', '"error", "architecture/latent_variables"'))
-    write_text("config/margins.yaml", "architecture/*: {absolute: 0}")
+def test_counts_and_words_need_no_training(root):
     content = {"paper": "tiny", "experiment": "line", "model": "small", "scale": "reduced", "fingerprint": "f"}
-    write_json(f"{RUNS}/small/architecture.json", content | {"latent_variables": 2, "parameters": 3})
-    with paper_in(finished / "papers", "tiny"):
-        aggregate("architecture.json")
-        publishing.publish("tiny", "reduced")
-        runs = read_json(published(finished) / "provenance.json")["experiments"]["line"]
-        assert runs["small/architecture"]["latent_variables"] == 2
-        (finished / RUNS / "small" / "architecture.json").unlink()
-        with pytest.raises(InputError, match=r"reproduced_mean is '2\.000000', but the runs in .* give ''"):
-            publishing.publish("tiny", "reduced")
-
-
-def test_two_scales_lie_side_by_side(finished):
-    other = published(finished).with_name("paper") / "provenance.json"
-    write_json(other, {"paper": "tiny", "scale": "paper", "experiments": {}})
+    content |= {"comparable": True, "latent_variables": 2, "parameters": 2_000_000}
+    run("large", 1.0)
+    write_json(f"{RUNS}/small/architecture.json", content | {"layers": {"encode": ["Linear 3-4"], "other": ["SiLU"]}})
     publishing.publish("tiny", "reduced")
-    assert read_json(other)["scale"] == "paper"
-    assert read_json(published(finished) / "provenance.json")["scale"] == "reduced"
+    assert "agrees (margin only)" in published("table2_size.csv").read_text()
+    assert "agrees" in published("table3_networks.csv").read_text()
+    record = read_json(published("provenance.json"))["experiments"]["line"]["small/architecture"]
+    assert record["layers"] == {"encode": ["Linear 3-4"]}  # what tables show
 
 
-def refused(root, message, scale="reduced"):
+def test_networks_that_metrics_use_are_recorded(root):
+    run("small", 3.0)
+    folder = Path("runs/reduced/evaluators") / data_key(DATA) / "judge/seed0"
+    folder.mkdir(parents=True)
+    shutil.copy(f"{RUNS}/small/seed0/train.json", folder)
+    publishing.publish("tiny", "reduced")
+    networks = read_json(published("provenance.json"))["evaluators"]
+    assert networks[data_key(DATA)]["judge/seed0"]["code"] == "f"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: run("small", 3.0, stand_in=True), "train.json: trained on stand-in data"),
+        (lambda folder: (folder / "train.json").unlink(), "train.json: no such file"),
+        (lambda folder: write_json(folder / "train.json", []), "train.json: without `spec`"),
+        (lambda folder: write_json(folder / "metrics.json", {"metrics": []}), "metrics.json: without `fingerprint`"),
+    ],
+)
+def test_what_has_no_record_or_is_of_stand_ins_is_refused(root, damage, message):
+    run("small", 3.0)
+    damage(Path(RUNS, "small/seed0"))
     with pytest.raises(InputError, match=message) as error:
-        publishing.publish("tiny", scale)
+        publishing.publish("tiny", "reduced")
     assert "\n" not in str(error.value)
-    assert not published(root).exists()
+    assert not published().exists()
 
 
-def test_a_table_of_another_scale_is_refused(finished):
-    refused(finished, r"table1_line\.csv: made at scale reduced, not paper", scale="paper")
-
-
-def test_a_figure_of_another_scale_or_of_no_run_is_refused(finished):
-    draw("demo")
-    refused(finished, r"fig1_line\.png: says `scale: demo`, not scale: reduced")
-    draw()
-    shutil.rmtree("results")
-    refused(finished, r"fig1_line\.png: no samples in runs/reduced/tiny")
-
-
-def test_a_stale_figure_is_refused(finished):
-    sample("small", "images")
-    draw()
-    sample("small", "other images")
-    refused(finished, r"fig1_line\.png: not drawn from the samples")
-
-
-def test_a_figure_whose_run_has_no_record_is_refused(finished):
-    shutil.rmtree("results")
-    sample("small", "images")
-    draw()
-    (finished / RUNS / "small/seed0/train.json").unlink()
-    refused(finished, r"line/small/seed0: no train\.json")
-
-
-@pytest.mark.parametrize("suffix", ["png", "pdf"])
-@pytest.mark.parametrize("damage", [lambda old: b"", lambda old: b"text", lambda old: old[: len(old) // 2]])
-def test_a_damaged_figure_is_refused(finished, damage, suffix):
-    sample("small", "images")
-    draw()
-    file = finished / f"figures/fig1_line.{suffix}"
-    file.write_bytes(damage(file.read_bytes()))
-    refused(finished, rf"fig1_line\.{suffix}: no (picture|whole PDF)")
-
-
-@pytest.mark.parametrize("suffix", ["md", "tex"])
-def test_a_table_that_is_not_its_csv_is_refused(finished, suffix):
-    write_text(f"results/table1_line.{suffix}", "stale")
-    refused(finished, rf"table1_line\.{suffix}: not what table1_line\.csv gives; render it again")
-
-
-def test_damaged_records_are_refused(finished):
-    publishing.publish("tiny", "reduced")
-    provenance = published(finished) / "provenance.json"
-    train, metrics = (finished / RUNS / "small/seed0" / name for name in ("train.json", "metrics.json"))
-    for file, content, missing in (
-        (provenance, "{}", "experiments"),
-        (provenance, '{"experiments": {"line": []}}', None),
-        (train, "[]", "spec"),
-        (train, json.dumps(read_json(train) | {"data": None}), None),
-        (metrics, json.dumps(read_json(metrics) | {"provenance": None}).replace("provenance", "origin"), "provenance"),
-    ):
-        before = file.read_text()
-        file.write_text(content)
-        what = rf"without `{missing}`" if missing else "`(experiments|data)`"
-        with pytest.raises(InputError, match=rf"{file.name}: {what}"):
-            publishing.publish("tiny", "reduced")
-        file.write_text(before)
-
-
-def test_every_run_that_a_table_shows_has_its_record(finished):
-    (finished / RUNS / "small/seed0/train.json").unlink()  # the other one's is there
-    refused(finished, "line/small/seed0: no train.json")
-
-
-def test_a_stale_table_is_refused(finished):
-    evaluate("small", 3.5)
-    refused(finished, r"'a, b', 'error': reproduced_mean is '3\.000000', but the runs in .* give '3\.500000'")
-    evaluate("small", 3.0)
-    evaluate("large", 1.0)
-    refused(finished, r"'c', 'error': reproduced_mean is '', but the runs in .* give '1\.000000'")
-    shutil.rmtree(f"{RUNS}/large")
-    shutil.rmtree(f"{RUNS}/small")
-    refused(finished, r"'a, b', 'error': reproduced_mean is '3\.000000', but the runs in .* give ''")
-    aggregate()
-    refused(finished, "no finished runs in runs/reduced/tiny")
-
-
-def test_a_verdict_by_other_margins_is_refused(finished):
-    write_text("config/margins.yaml", "error: {absolute: 0.1}")
-    refused(finished, r"verdict is 'agrees \(margin only\)', but .* give 'differs \(margin only\)'")
-
-
-def test_stand_in_data_are_refused(finished):
-    write_run("small", stand_in=True)
-    refused(finished, "small/seed0/train.json: trained on stand-in data")
-
-
-def test_nothing_finished_is_said(tmp_path, monkeypatch):
-    write_paper(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="tiny: no finished table or figure"):
-        publishing.publish("tiny", "demo")
+def test_nothing_finished_is_said(root):
+    with pytest.raises(InputError, match="tiny: no finished run in runs/paper/tiny; run `snakemake tiny"):
+        publishing.publish("tiny", "paper")
