@@ -2,6 +2,7 @@
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text as Styled
 
@@ -19,8 +20,11 @@ def print_view(view: View, console: Console) -> None:
         for group, size in headings(panel.panel.columns):
             title = ", ".join(text for text in (panel.panel.title.plain, group.plain) if text)
             console.print(Styled(f"\n{title}" if title else "", style="bold"))
-            console.print(_grid(panel, start, start + size))
-            start += size
+            stop = start + size
+            while start < stop:  # as many columns side by side as there is room for
+                grids = {last: _grid(panel, start, last) for last in range(stop, start, -1)}
+                start = next((last for last, grid in grids.items() if _width(grid) <= console.width), start + 1)
+                console.print(grids[start])
     if view.claims:
         console.print(Styled(f"What the paper says about its {view.table.number}", style="bold"))
         console.print(_claims(view))
@@ -32,6 +36,12 @@ def print_view(view: View, console: Console) -> None:
     for what, command in view.commands:
         console.print(Styled(f"{what}:", style="bold"))
         console.print(Styled(f"  {command}"), soft_wrap=True)  # one line, to be copied
+
+
+def _width(grid: Grid) -> int:
+    """Of a grid that nothing hems in."""
+    room = Console(width=10_000)
+    return Measurement.get(room, room.options, grid).maximum
 
 
 def _grid(view: PanelView, start: int, stop: int) -> Grid:

@@ -11,8 +11,10 @@ from shared.report.latex import escape, to_latex
 from shared.report.markdown import to_markdown
 from shared.report.reported import Reported
 from shared.report.terminal import print_view
-from shared.report.tidy import build, load_runs
+from shared.report.tidy import build, load_runs, read_csv
 from shared.report.view import decimals_of, make_view
+from shared.stages.render import view_of
+from tests.repository import ROOT
 from tests.shared.report.example import MARGINS, REPORTED, TABLE, metrics, write
 
 CLAIMS = [
@@ -205,6 +207,17 @@ def test_terminal_fits_80_columns_and_ends_with_the_command(tmp_path, case):
     lines = terminal(view(tmp_path, case)).splitlines()
     assert lines[-1].strip() == "snakemake results/table9_example.tex --cores all --config scale=paper"
     assert max(map(len, lines)) <= 80
+
+
+def test_a_narrow_terminal_cuts_no_number():
+    """FashionMNIST's four columns, each number with its error, do not fit side by side."""
+    csv = ROOT / "papers/mhvae/reproduced/reduced/table2_fashion_mnist.csv"
+    text = terminal(view_of("mhvae", "table2_fashion_mnist", csv))
+    assert "…" not in text
+    for line in read_csv(csv).to_dict("records"):
+        assert line["reported_mean"] in text
+        assert not line["reproduced_mean"] or f"{float(line['reproduced_mean']):.3f}" in text
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_same_bytes_twice(tmp_path, case):
