@@ -300,7 +300,7 @@ def test_the_monte_carlo_error_of_a_mixture_knows_that_its_experts_take_turns(mo
     first, second = torch.cat([each.halves for each in found], dim=1)
     stated = ((first - second).square() / 2).mean().sqrt()
     seen = torch.cat([each.value for each in found]).std()
-    assert 0.9 < stated / seen < 1.2 * np.sqrt(2)
+    assert 0.9 < stated / seen < 2  # that of half the samples, sqrt(2) times that of all, with few effective ones more
 
 
 def test_data_points_never_mix():
