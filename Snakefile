@@ -17,6 +17,7 @@ from snakemake.utils import min_version
 sys.path.insert(0, workflow.basedir)
 from shared.run import config as configuration, fingerprint, spec
 from shared.data import ledger
+from shared.data.sources import source_of
 from shared.errors import InputError
 from shared.run.threads import share_of
 
@@ -187,7 +188,7 @@ for paper in CONTENT:
         localrule: True
 
 
-for dataset in ledger.datasets():
+for dataset in ledger.groups():
 
     # Downloads belong to no other rule: nothing touches the network unless it is asked for by name.
     rule:
@@ -207,10 +208,11 @@ for dataset in ledger.datasets():
 
 rule prepare_data:
     input:
-        lambda wildcards: (
-            []
-            if DATA[wildcards.dataset]["source"] != "official"
-            else ledger.present_files(config["data_root"], wildcards.dataset)
+        lambda wildcards: ledger.present_files(
+            config["data_root"],
+            source_of(
+                DATA[wildcards.dataset]["name"], DATA[wildcards.dataset]["source"]
+            ).groups,
         ),
     output:
         # written last; the arrays, whose names are the data set's own, lie beside it
@@ -228,7 +230,7 @@ rule prepare_data:
         root=unrecorded(config["data_root"]),
         out=lambda wildcards, output: os.path.dirname(output[0]),
     shell:
-        "python -m shared.stages.prepare --dataset {wildcards.dataset} --spec {params.spec:q} --data-root {params.root:q}"
+        "python -m shared.stages.prepare --spec {params.spec:q} --data-root {params.root:q}"
         " --out {params.out} > {log} 2>&1"
 
 
