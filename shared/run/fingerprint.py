@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from shared.data.sources import LOADERS
+from shared.data.sources import source_of
 from shared.errors import InputError
 
 # They report, guard and store, and never touch a number; what a specification says counts by itself.
@@ -41,8 +41,8 @@ _DROPPED = {"ctx", "kind", "returns", "simple", "type_comment", "type_params"}
 
 def of_data(data: dict[str, Any]) -> str:
     """Of the code that prepares a data set: the specification's `data`."""
-    source = LOADERS[data["name"], data["source"]]
-    return fingerprint("shared.stages.prepare:prepare", f"{source}:load")
+    module = source_of(data["name"], data["source"]).module
+    return fingerprint("shared.stages.prepare:prepare", f"{module}:load")
 
 
 def of_training(spec: dict[str, Any]) -> str:
