@@ -15,9 +15,11 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 sys.path.insert(0, workflow.basedir)
-from shared.run import config as configuration, fingerprint, spec
 from shared.data import ledger
+from shared.data.sources import source_of
 from shared.errors import InputError
+from shared.report.paper import check_margins, figure_of, owners, runs_at, table_of
+from shared.run import config as configuration, fingerprint, spec
 from shared.run.threads import share_of
 
 min_version("9.0")
@@ -32,10 +34,26 @@ try:
     configuration.check(config)
     SCALE = config["scale"]
     OVERRIDES = {"precision": config["precision"]} if config["precision"] else {}
-    CONTENT = {paper: spec.load(paper) for paper in spec.papers()}
-    TABLES, FIGURES = spec.targets("tables"), spec.targets("figures")
-    for paper in CONTENT:
+    PAPERS = spec.papers()
+    for paper in PAPERS:
         spec.check(paper, SCALE)
+    TABLES, FIGURES = owners("tables"), owners("figures")
+    NEEDS = {
+        (kind, name): runs_at(paper, find(paper, name), SCALE)
+        for kind, owned, find in (
+            ("table", TABLES, table_of),
+            ("figure", FIGURES, figure_of),
+        )
+        for name, paper in owned.items()
+    }
+    check_margins(Path(config["margins"]))
+    # {key: specification} of every data set as it is prepared at this scale
+    DATA = {
+        spec.data_key(part): part
+        for paper in PAPERS
+        for experiment in spec.load(paper).experiments
+        for part in [spec.data_part(paper, experiment, SCALE)]
+    }
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -48,10 +66,10 @@ GPU = int(
 wildcard_constraints:
     # another scale's files are made with `--config scale=...` only: the rules below know the data of one scale
     scale=SCALE,
-    paper="|".join(CONTENT),
-    model="[a-z][a-z0-9_]*",
-    experiment="[a-z][a-z0-9_]*",
-    dataset="[a-z][a-z0-9_]*",
+    paper="|".join([*PAPERS, spec.EVALUATORS]),
+    model="[a-z][a-z0-9_]*(~[a-z0-9_.]+=[A-Za-z0-9_.+-]+)*",
+    experiment="[a-z][a-z0-9_]*(-[0-9a-f]{8})?",
+    dataset="[a-z][a-z0-9_]*-[0-9a-f]{8}",
     seed="[0-9]+",
     table="|".join(TABLES),
     figure="|".join(FIGURES),
@@ -93,48 +111,32 @@ def threads_of(wildcards):
     return cores_for(resolved(wildcards)["training"]["threads"])
 
 
-def data_specs():
-    """{data set: its specification at this scale}, over all experiments."""
-    parts = {}
-    for paper, content in CONTENT.items():
-        for experiment in content["experiments"]:
-            part = spec.data_part(paper, experiment, SCALE)
-            if parts.setdefault(part["name"], part) != part:
-                raise WorkflowError(
-                    f"data set {part['name']}: two experiments prepare it in different ways"
-                )
-    return parts
-
-
-DATA = data_specs()
-
-
 def seeds(paper, experiment):
-    return (
-        range(config["seeds"])
-        if config["seeds"]
-        else spec.seeds(paper, experiment, SCALE)
-    )
+    if config["seeds"]:
+        return range(config["seeds"])
+    return spec.seeds(paper, experiment, SCALE)
 
 
-def runs_of(kind, name, file):
-    """Files of all runs that a table or figure needs, those of one run per seed."""
-    paper = (TABLES if kind == "tables" else FIGURES)[name]
-    files = []
-    for run in spec.runs_of(CONTENT[paper][kind][name]):
-        folder = f"runs/{SCALE}/{paper}/{run}"
-        if file == "architecture.json":
-            files.append(f"{folder}/{file}")
-        else:
-            experiment = run.split("/")[0]
-            files += [f"{folder}/seed{k}/{file}" for k in seeds(paper, experiment)]
-    return files
+def files_of(paper, run, kind):
+    """The files of a run that a target needs: of all its seeds, but for counts, and for samples, which are shown of one."""
+    folder = f"runs/{SCALE}/{paper}/{run}"
+    if kind == "architecture":
+        return [f"{folder}/architecture.json"]
+    if kind == "samples":
+        return [f"{folder}/seed0/samples.npz"]
+    return [
+        f"{folder}/seed{k}/metrics.json" for k in seeds(paper, run.partition("/")[0])
+    ]
 
 
 def table_inputs(wildcards):
-    paper = TABLES[wildcards.table]
-    needs = CONTENT[paper]["tables"][wildcards.table]["needs"]
-    return runs_of("tables", wildcards.table, f"{needs}.json")
+    paper, needs = TABLES[wildcards.table], NEEDS["table", wildcards.table]
+    return [file for run, kind in needs for file in files_of(paper, run, kind)]
+
+
+def reported_files(paper):
+    """The numbers and the words that a paper printed."""
+    return sorted(str(path) for path in Path("papers", paper).glob("reported*.csv"))
 
 
 def all_tables(paper=None):
@@ -176,7 +178,7 @@ rule figures:
         all_figures(),
 
 
-for paper in CONTENT:
+for paper in PAPERS:
 
     rule:
         name:
@@ -187,7 +189,7 @@ for paper in CONTENT:
         localrule: True
 
 
-for dataset in ledger.datasets():
+for dataset in ledger.groups():
 
     # Downloads belong to no other rule: nothing touches the network unless it is asked for by name.
     rule:
@@ -205,13 +207,19 @@ for dataset in ledger.datasets():
             "python -m shared.data.download --dataset {params.dataset} --data-root {params.root:q} 2>&1 | tee {log}"
 
 
+def raw_files(wildcards):
+    part = DATA[wildcards.dataset]
+    groups = source_of(part["name"], part["source"]).groups
+    return [
+        file
+        for group in groups
+        for file in ledger.present_files(config["data_root"], group)
+    ]
+
+
 rule prepare_data:
     input:
-        lambda wildcards: (
-            []
-            if DATA[wildcards.dataset]["source"] != "official"
-            else ledger.present_files(config["data_root"], wildcards.dataset)
-        ),
+        raw_files,
     output:
         # written last; the arrays, whose names are the data set's own, lie beside it
         "runs/{scale}/data/{dataset}/data.json",
@@ -228,18 +236,15 @@ rule prepare_data:
         root=unrecorded(config["data_root"]),
         out=lambda wildcards, output: os.path.dirname(output[0]),
     shell:
-        "python -m shared.stages.prepare --dataset {wildcards.dataset} --spec {params.spec:q} --data-root {params.root:q}"
-        " --out {params.out} > {log} 2>&1"
+        "python -m shared.stages.prepare --spec {params.spec:q} --data-root {params.root:q} --out {params.out} > {log} 2>&1"
 
 
 def data_of(wildcards):
-    name = spec.data_part(wildcards.paper, wildcards.experiment, wildcards.scale)[
-        "name"
-    ]
-    return f"runs/{wildcards.scale}/data/{name}/data.json"
+    key = spec.data_key(resolved(wildcards)["data"])
+    return f"runs/{wildcards.scale}/data/{key}/data.json"
 
 
-RUN = "--paper {wildcards.paper} --experiment {wildcards.experiment} --model {wildcards.model} --scale {wildcards.scale}"
+RUN = "--run {wildcards.paper}/{wildcards.experiment}/{wildcards.model} --scale {wildcards.scale} --seed {wildcards.seed}"
 PRECISION = f" --precision {config['precision']}" if config["precision"] else ""
 
 
@@ -247,8 +252,8 @@ rule train:
     input:
         data=data_of,
     output:
-        weights="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/weights.pt",
-        record="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/train.json",
+        # weights.pt lies beside it, undeclared: a run that is asked for again without need is there already
+        "runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/train.json",
     log:
         "logs/{scale}/{paper}/{experiment}/{model}/seed{seed}/train.log",
     benchmark:
@@ -263,31 +268,34 @@ rule train:
         spec=lambda wildcards: spec.canonical(spec.training_part(resolved(wildcards))),
         code=lambda wildcards: fingerprint.of_training(resolved(wildcards)),
         data=lambda wildcards, input: os.path.dirname(input.data),
-        out=lambda wildcards, output: os.path.dirname(output.weights),
+        out=lambda wildcards, output: os.path.dirname(output[0]),
         device=unrecorded(config["device"]),
         progress=lambda wildcards, threads: (
             "bar" if 2 * threads > (all_cores() or math.inf) else "lines"
         ),
     shell:
-        f"python -m shared.stages.train {RUN} --seed {{wildcards.seed}}{PRECISION} --data {{params.data}} --out {{params.out}}"
+        f"python -m shared.stages.train {RUN}{PRECISION} --data {{params.data}} --out {{params.out}}"
         " --device {params.device} --progress {params.progress} --log {log}"
 
 
-def evaluator_weights(wildcards):
-    """Networks that the metrics use: trained by the workflow, or pretrained, which must lie in the data root.
+def evaluators_folder(wildcards):
+    key = spec.data_key(resolved(wildcards)["data"])
+    return f"runs/{wildcards.scale}/{spec.EVALUATORS}/{key}"
+
+
+def evaluator_files(wildcards):
+    """What the metrics' networks are loaded from: trained by the workflow, or pretrained, in the data root.
 
     A missing pretrained file is an error before anything is trained, not days later.
     """
-    folder = f"runs/{wildcards.scale}/{wildcards.paper}/{wildcards.experiment}"
-    trained = spec.evaluators(resolved(wildcards))
-    if trained:
-        return [f"{folder}/{name}/seed0/weights.pt" for name in trained]
-    if not spec.uses_pretrained(resolved(wildcards)):
-        return []
     try:
         return [
-            str(ledger.require(config["data_root"], "pretrained", entry.key))
-            for entry in ledger.entries("pretrained")
+            (
+                str(ledger.require(config["data_root"], "pretrained", network.weights))
+                if network.weights
+                else f"{evaluators_folder(wildcards)}/{name}/seed0/train.json"
+            )
+            for name, network in spec.evaluators(resolved(wildcards)).items()
         ]
     except InputError as error:
         raise WorkflowError(str(error))
@@ -296,11 +304,12 @@ def evaluator_weights(wildcards):
 rule evaluate:
     input:
         data=data_of,
-        weights="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/weights.pt",
-        evaluators=evaluator_weights,
+        trained="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/train.json",
+        evaluators=evaluator_files,
     output:
         metrics="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/metrics.json",
         samples="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/samples.npz",
+        points="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/points.npz",
     log:
         "logs/{scale}/{paper}/{experiment}/{model}/seed{seed}/evaluate.log",
     benchmark:
@@ -315,14 +324,12 @@ rule evaluate:
         spec=lambda wildcards: spec.canonical(resolved(wildcards)),
         code=lambda wildcards: fingerprint.of_evaluation(resolved(wildcards)),
         data=lambda wildcards, input: os.path.dirname(input.data),
-        run=lambda wildcards, output: os.path.dirname(output.metrics),
-        evaluators=lambda wildcards, input: os.path.dirname(
-            os.path.dirname(os.path.dirname(input.weights))
-        ),
+        folder=lambda wildcards, output: os.path.dirname(output.metrics),
+        evaluators=evaluators_folder,
         root=unrecorded(config["data_root"]),
         device=unrecorded(config["device"]),
     shell:
-        f"python -m shared.stages.evaluate {RUN} --seed {{wildcards.seed}}{PRECISION} --data {{params.data}} --run {{params.run}}"
+        f"python -m shared.stages.evaluate {RUN}{PRECISION} --data {{params.data}} --folder {{params.folder}}"
         " --evaluators {params.evaluators} --data-root {params.root:q} --device {params.device} > {log} 2>&1"
 
 
@@ -338,18 +345,18 @@ rule architecture:
         spec=lambda wildcards: spec.canonical(resolved(wildcards)["arguments"]),
         code=lambda wildcards: fingerprint.of_training(resolved(wildcards)),
     shell:
-        f"python -m shared.stages.architecture {RUN} --out {{output}} > {{log}} 2>&1"
+        "python -m shared.stages.architecture --run {wildcards.paper}/{wildcards.experiment}/{wildcards.model}"
+        " --scale {wildcards.scale} --out {output} > {log} 2>&1"
 
 
 rule aggregate:
     input:
         runs=table_inputs,
-        reported=lambda wildcards: f"papers/{TABLES[wildcards.table]}/reported.csv",
-        # the paper's protocol, which decides whether a number is comparable
-        experiments=lambda wildcards: f"papers/{TABLES[wildcards.table]}/experiments.yaml",
+        reported=lambda wildcards: reported_files(TABLES[wildcards.table]),
         margins=config["margins"],
     output:
-        "results/{table}.csv",
+        table="results/{table}.csv",
+        paired="results/{table}.paired.csv",
     log:
         "logs/aggregate/{table}.log",
     conda:
@@ -363,13 +370,14 @@ rule aggregate:
         ),
     shell:
         "python -m shared.stages.aggregate --paper {params.paper} --table {wildcards.table} --scale {params.scale}"
-        " --margins {input.margins} --metrics {input.runs} --out {output} > {log} 2>&1"
+        " --margins {input.margins} --metrics {input.runs} --out {output.table} > {log} 2>&1"
 
 
 rule render:
     input:
         table="results/{table}.csv",
-        reported=lambda wildcards: f"papers/{TABLES[wildcards.table]}/reported.csv",
+        paired="results/{table}.paired.csv",
+        reported=lambda wildcards: reported_files(TABLES[wildcards.table]),
         claims=lambda wildcards: f"papers/{TABLES[wildcards.table]}/claims.yaml",
     output:
         tex="results/{table}.tex",
@@ -390,22 +398,48 @@ rule render:
         " --out-prefix {params.prefix} > {log} 2>&1"
 
 
-def name_of_run(path):
-    """experiment and model, as reports call a run, of a file of one of its seeds."""
-    return os.path.join(*Path(path).parts[-4:-2])
+def shown_runs(wildcards):
+    """{run: samples.npz} that a figure shows."""
+    paper, needs = FIGURES[wildcards.figure], NEEDS["figure", wildcards.figure]
+    return {run: files_of(paper, run, kind)[0] for run, kind in needs}
 
 
-def figure_samples(wildcards):
-    return [
-        path
-        for path in runs_of("figures", wildcards.figure, "samples.npz")
-        if "/seed0/" in path
-    ]
+def shown_data(wildcards):
+    """{experiment: data.json} that a figure shows."""
+    paper = FIGURES[wildcards.figure]
+    keys = {
+        name: spec.data_key(spec.data_part(paper, name, SCALE))
+        for name in figure_of(paper, wildcards.figure).data
+    }
+    return {name: f"runs/{SCALE}/data/{key}/data.json" for name, key in keys.items()}
+
+
+def plotted_table(wildcards):
+    """The numbers that a figure plots: the table of its name."""
+    figure = figure_of(FIGURES[wildcards.figure], wildcards.figure)
+    return [f"results/{wildcards.figure}.csv"] if figure.table else []
+
+
+def shown(wildcards):
+    """What a figure shows, as options of its command line."""
+    options = {
+        "--samples": [f"{run}={file}" for run, file in shown_runs(wildcards).items()],
+        "--data": [
+            f"{name}={os.path.dirname(file)}"
+            for name, file in shown_data(wildcards).items()
+        ],
+        "--csv": plotted_table(wildcards),
+    }
+    return " ".join(
+        f"{option} {' '.join(values)}" for option, values in options.items() if values
+    )
 
 
 rule figure:
     input:
-        samples=figure_samples,
+        samples=lambda wildcards: shown_runs(wildcards).values(),
+        data=lambda wildcards: shown_data(wildcards).values(),
+        table=plotted_table,
     output:
         pdf="figures/{figure}.pdf",
         png="figures/{figure}.png",
@@ -417,14 +451,12 @@ rule figure:
     params:
         paper=lambda wildcards: FIGURES[wildcards.figure],
         scale=SCALE,
-        samples=lambda wildcards, input: [
-            f"{name_of_run(path)}={path}" for path in input.samples
-        ],
+        shown=shown,
         code=lambda wildcards: fingerprint.of_figure(FIGURES[wildcards.figure]),
         prefix=lambda wildcards, output: os.path.splitext(output.pdf)[0],
     shell:
         "python -m shared.stages.figure --paper {params.paper} --figure {wildcards.figure} --scale {params.scale}"
-        " --samples {params.samples} --out-prefix {params.prefix} > {log} 2>&1"
+        " {params.shown} --out-prefix {params.prefix} > {log} 2>&1"
 
 
 onsuccess:

@@ -31,13 +31,18 @@ experiments:
       precision: {value: float32, source: "assumption"}
       threads: {value: 1, source: "ours"}
     seeds: {value: 3, demo: 1, source: "Table 1"}
+    protocol: papers.tiny.model:evaluate
     evaluation:
-      features: {value: pretrained, demo: judge, reduced: judge, source: "Sec. 3"}
+      evaluators:
+        taste: {value: master, demo: judge, reduced: judge, source: "Sec. 3"}
+      points: {value: 9, demo: 3, source: "Sec. 3"}
     models:
       small:
         builder: papers.tiny.model:model
         arguments:
           hidden: {value: 4, source: "Sec. 2"}
+        sweep:
+          hidden: {value: [2, 4, 8], demo: [2, 4], source: "Fig. 1"}
       large:
         builder: papers.tiny.model:model
         arguments:
@@ -45,21 +50,31 @@ experiments:
         training:
           learning_rate: {value: 2.0e-2, source: "Sec. 2"}
     evaluators:
+      master:
+        builder: papers.tiny.model:model
+        weights: inception_fid
       judge:
         builder: papers.tiny.model:model
         arguments:
           hidden: {value: 2, source: "ours"}
-tables:
-  table1_line: {runs: {line: [small, large]}, needs: metrics}
-figures:
-  fig1_line: {runs: {line: [small]}}
+        modalities: {x: x1}
+        training:
+          learning_rate: {value: 1.0e-2, source: "ours"}
+          batch_size: {value: 8, source: "ours"}
+          epochs: {value: 5, source: "ours"}
+          samples: {value: 1, source: "ours"}
+          optimiser: {value: adam, source: "ours"}
+          precision: {value: float32, source: "ours"}
+          threads: {value: 1, source: "ours"}
 """
 
 
 def write_paper(root: Path, experiments: str = EXPERIMENTS, paper: str = "tiny") -> Path:
-    """papers/<paper>/experiments.yaml below `root`; returns its path."""
+    """papers/<paper>/experiments.yaml below `root`, and the code that it names; returns its path."""
     path = root / "papers" / paper / "experiments.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
+    (root / "papers" / "tiny").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "tests" / "tiny.py", root / "papers" / "tiny" / "model.py")
     path.write_text(experiments, encoding="utf-8")
     return path
 
@@ -69,7 +84,6 @@ def tiny_repository(root: Path) -> Path:
     write_paper(root)
     (root / "shared").symlink_to(ROOT / "shared")
     shutil.copy(ROOT / "pyproject.toml", root)
-    shutil.copy(ROOT / "tests" / "tiny.py", root / "papers" / "tiny" / "model.py")
     for package in (root / "papers", root / "papers" / "tiny"):
         (package / "__init__.py").touch()
     write_points(root / "data")

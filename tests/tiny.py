@@ -2,10 +2,13 @@
 
 import os
 import time
+from dataclasses import dataclass
 
 import torch
+from pydantic import PositiveInt
 from torch import Generator, Tensor, nn
 
+from shared.metrics.protocol import Context, Evaluation
 from shared.models.contract import Loss, Trainable
 
 
@@ -29,5 +32,21 @@ class Tiny(Trainable):
         return Loss(error + 0.01 * epoch, {"error": error.detach()})
 
 
-def model(hidden: int) -> Tiny:
+def model(hidden: PositiveInt) -> Tiny:
     return Tiny(hidden)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `evaluation` holds beside the networks."""
+
+    points: PositiveInt
+
+
+def evaluate(context: Context) -> Evaluation:
+    """The error of the first test points."""
+    settings = Settings(**context.settings)
+    x = context.split("test").batch(slice(settings.points))["x"]
+    error = (context.model.decode(context.model.encode(x)) - x).square().mean(1)
+    row = {"key": "x/error", "variant": "", "value": error.mean().item(), "unit": "", "samples": settings.points}
+    return Evaluation([row], {}, f"{settings.points} points", {("x/error", ""): error.detach().double().numpy()})

@@ -3,68 +3,108 @@
 Which estimator stands behind each row, and why, is derived in this paper's README.
 """
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from pydantic import PositiveInt
 from torch import Generator, Tensor
 
-from shared.data.arrays import Split, describe_data
 from shared.errors import InputError
 from shared.metrics.likelihood import Estimate, Target, over_split
-from shared.metrics.protocol import Evaluation, to_uint8
-from shared.models.contract import MultimodalVAE
-
-PROTOCOL = "test split, {points} data points; {samples} importance samples"
+from shared.metrics.protocol import Context, Evaluation, to_uint8
+from shared.models.contract import Batch, Latents, MultimodalVAE
 
 
-def evaluate(
-    model: MultimodalVAE,
-    test: Split,
-    data: Path,
-    settings: dict[str, Any],
-    extractors: None,
-    generator: Callable[..., Generator],
-) -> Evaluation:
+@dataclass(frozen=True)
+class Settings:
+    """points: of the test split. released: also the numbers that the MVAE's released code would give, see `AtMean`."""
+
+    importance_samples: PositiveInt
+    points: PositiveInt | Literal["all"]
+    figure_samples: PositiveInt
+    figure_condition: list[str]
+    released: bool = False
+
+
+def evaluate(context: Context) -> Evaluation:
     """All rows of a table for one model, and its samples for the figure.
 
     The first modality is the image x_1, the second one, x_2, its label or attributes.
-    settings: the specification's `evaluation`. extractors: none, no metric looks at image features.
-    generator: makes a generator for a purpose, so that rows are independent.
     """
-    points = len(test) if settings["points"] == "all" else min(settings["points"], len(test))
-    metrics = likelihoods(model, test, settings["importance_samples"], points, generator)
-    described = "all" if points == len(test) else str(points)
+    settings = Settings(**context.settings)
+    available = len(context.split("test"))
+    points = available if settings.points == "all" else min(settings.points, available)
+    found = likelihoods(context, context.model, settings.importance_samples, points)
+    protocol = f"test split, {'all' if points == available else points} data points; "
+    protocol += f"{settings.importance_samples} importance samples"
+    if settings.released:  # all samples of a point coincide: one says what any number does
+        found |= {
+            (target, condition, given, RELEASED): estimate
+            for (target, condition, given, _), estimate in likelihoods(
+                context, AtMean(context.model), 1, points
+            ).items()
+        }
+        protocol += "; (released): all samples at the mean of q, as the MVAE's released code draws them in evaluation"
+    metrics = [row(*which, estimate) for which, estimate in found.items()]
     return Evaluation(
         metrics=metrics,
-        samples=figure_samples(model, describe_data(data), test, settings, generator),
-        protocol=PROTOCOL.format(points=described, samples=settings["importance_samples"]),
+        samples=figure_samples(context, settings),
+        protocol=protocol,
+        points={
+            (line["key"], line["variant"]): estimate.value.cpu().numpy()
+            for line, estimate in zip(metrics, found.values(), strict=True)
+        },
     )
 
 
-def likelihoods(
-    model: MultimodalVAE, test: Split, samples: int, points: int, generator: Callable[..., Generator]
-) -> list[dict[str, Any]]:
-    """log p(x1), log p(x1, x2) and log p(x1 | x2) from the proposals that the tables name, means in nats."""
+RELEASED = " (released)"
+Row = tuple[
+    Target, Target, Target, str
+]  # what is scored, what it is conditioned on, the proposal's input, the protocol
+
+
+class AtMean:
+    """A model with one latent variable whose posterior samples are all its mean.
+
+    The released code of the MVAE returns the mean of q instead of a sample in evaluation mode; log-likelihoods that are
+    computed with it, as the MHVAE paper's seem to be, are no importance-sampling estimates (this paper's README).
+    """
+
+    def __init__(self, model: MultimodalVAE) -> None:
+        self.model = model
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def sample_latents(self, given: Batch, samples: int, generator: Generator) -> tuple[Latents, Tensor]:
+        q = self.model.posterior(given)
+        g = q.mean.expand(samples, *q.mean.shape)
+        return {"g": g}, q.log_prob(g)
+
+
+def likelihoods(context: Context, model: MultimodalVAE, samples: int, points: int) -> dict[Row, Estimate]:
+    """log p(x1), log p(x1, x2) and log p(x1 | x2) from the proposals that the tables name, in nats."""
     image, label = both = model.modalities
     wanted = {  # what the proposal is given: (what is scored, what it is conditioned on)
         (image,): [((image,), ()), (both, ())],
         (label,): [(both, ()), (both, (label,))],
         both: [(both, ())],
     }
-    metrics = []
+    estimates = {}
     for given, rows in wanted.items():
         targets = sorted({subset for row in rows for subset in row if subset})
-        purpose = generator("likelihood", "+".join(given))
-        found = over_split(model, test, given, targets, samples, purpose, points)
+        purpose = context.generator("likelihood", "+".join(given))
+        found = over_split(model, context.split("test"), given, targets, samples, purpose, points)
         for target, condition in rows:
             estimate = found.conditional(target, condition) if condition else found.log_p(target)
-            metrics.append(row(target, condition, given, estimate))
-    return metrics
+            estimates[target, condition, given, ""] = estimate
+    return estimates
 
 
-def row(target: Target, condition: Target, given: Target, estimate: Estimate) -> dict[str, Any]:
+def row(target: Target, condition: Target, given: Target, protocol: str, estimate: Estimate) -> dict[str, Any]:
     """A line of metrics.json. InputError: the likelihood of a data point is not finite."""
     scored = tuple(m for m in target if m not in condition)
     key = "likelihood/" + "|".join("+".join(part) for part in (scored, condition) if part)
@@ -75,11 +115,9 @@ def row(target: Target, condition: Target, given: Target, estimate: Estimate) ->
             "the weights or the data are damaged, train the model again"
         )
     summary = estimate.summary()
-    name = f"{condition[0]}-to-{scored[0]}" if condition else scored[0] if len(scored) == 1 else "joint"
     return {
         "key": key,
-        "variant": "+".join(given),
-        "name": f"{name} log-likelihood",
+        "variant": "+".join(given) + protocol,
         "value": summary.mean,
         "unit": "nats",
         "samples": summary.points,
@@ -89,23 +127,17 @@ def row(target: Target, condition: Target, given: Target, estimate: Estimate) ->
     }
 
 
-def figure_samples(
-    model: MultimodalVAE,
-    about: dict[str, Any],
-    test: Split,
-    settings: dict[str, Any],
-    generator: Callable[..., Generator],
-) -> dict[str, Any]:
+def figure_samples(context: Context, settings: Settings) -> dict[str, np.ndarray]:
     """Images given the figure's class or attributes, z^c from q(z^c | x2), and images with z^c from its prior."""
+    model = context.model
     image, label = model.modalities
-    device = next(model.parameters()).device
-    condition = encode_condition(settings["figure_condition"], about).to(device)
-    count = settings["figure_samples"]
+    condition = encode_condition(settings.figure_condition, context.about).to(context.device)
+    count = settings.figure_samples
     with torch.inference_mode():
-        given = model.generate({label: condition[None]}, [image], count, generator("figure", "given"))[image]
-        prior = model.generate({}, [image], count, generator("figure", "prior"), batch=1)[image]
+        given = model.generate({label: condition[None]}, [image], count, context.generator("figure", "given"))[image]
+        prior = model.generate({}, [image], count, context.generator("figure", "prior"), batch=1)[image]
     return {
-        "conditions": [", ".join(settings["figure_condition"])],
+        "conditions": np.array([", ".join(settings.figure_condition)]),
         "given": to_uint8(given.transpose(0, 1)),
         "prior": to_uint8(prior[:, 0]),
     }

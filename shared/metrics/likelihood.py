@@ -25,6 +25,7 @@ from torch import Generator, Tensor
 from shared.data.arrays import Split
 from shared.metrics.protocol import spread
 from shared.models.contract import Batch, MultimodalVAE, batch_size
+from shared.models.experts import strata
 
 Target = tuple[str, ...]
 
@@ -35,31 +36,40 @@ ROWS = 1024
 class LogWeightSums:
     """Running sums over samples: of the weights of each target, and of the products of two targets' weights.
 
-    halves: over samples of even and of odd number apart, (2, B). products: (B,). All are kept as logarithms, float64;
-    what they hold does not depend on how K was divided.
+    strata: how many samples in a row belong together, since a mixture's are drawn from its experts in turn.
+    halves: over every other block of `strata` samples, and over those between, (2, B). products: (B,). All are kept as
+    logarithms, float64.
     """
 
-    def __init__(self, targets: Sequence[Target]) -> None:
-        self.samples = 0
+    def __init__(self, targets: Sequence[Target], strata: int = 1) -> None:
+        self.targets, self.strata = tuple(targets), strata
+        self.counts = [0, 0]  # samples in either half
         self.halves: dict[Target, Tensor] = {}
         self.products: dict[tuple[Target, Target], Tensor] = {}
-        self.targets = tuple(targets)
+        self._next = 0  # the half that the next block goes to
+
+    @property
+    def samples(self) -> int:
+        return sum(self.counts)
 
     def update(self, log_weights: dict[Target, Tensor]) -> None:
-        """Add a chunk of samples: (K, B) for each target."""
+        """Add a chunk of samples that were drawn at once: (K, B) for each target."""
         wide = {target: log_weights[target].double() for target in self.targets}
-        even = self.samples % 2
-        self.samples += next(iter(wide.values())).shape[0]
+        size = len(next(iter(wide.values())))
+        half = (torch.arange(size) // self.strata + self._next) % 2
+        self._next = 1 - int(half[-1])
+        index = [torch.nonzero(half == side).flatten() for side in (0, 1)]
+        self.counts = [count + len(own) for count, own in zip(self.counts, index, strict=True)]
         for a in self.targets:
-            halves = torch.stack([wide[a][even::2].logsumexp(0), wide[a][1 - even :: 2].logsumexp(0)])
+            halves = torch.stack([wide[a][own.to(wide[a].device)].logsumexp(0) for own in index])
             self.halves[a] = _add(self.halves.get(a), halves)
         for a, b in combinations_with_replacement(self.targets, 2):
             self.products[a, b] = _add(self.products.get((a, b)), (wide[a] + wide[b]).logsumexp(0))
 
     def empty_like(self, points: int) -> "LogWeightSums":
         """Room for so many data points."""
-        room = LogWeightSums(self.targets)
-        room.samples = self.samples
+        room = LogWeightSums(self.targets, self.strata)
+        room.counts = self.counts
         room.halves = {key: value.new_empty(2, points) for key, value in self.halves.items()}
         room.products = {key: value.new_empty(points) for key, value in self.products.items()}
         return room
@@ -82,7 +92,7 @@ class Summary:
     standard_error: of the mean, from the spread between data points (which the true Monte Carlo error is part of);
     None for a single point.
     monte_carlo_error: of the mean, from the importance samples alone: the error of half of them, found by comparing the
-    two halves at each point. That of all is smaller, by sqrt(2) with many effective samples. None for a single sample.
+    two halves at each point. That of all is smaller, by sqrt(2) with many effective samples. None where a half is empty.
     effective_samples: the mean over data points of (Σ w)² / Σ w², of K.
     """
 
@@ -98,7 +108,7 @@ class Estimate:
     """One estimate per data point, all (B,), float64.
 
     value: in nats. error: its standard error over importance samples, by the delta method. effective_samples: of K.
-    halves: the estimates, (2, B), of the samples of even and of odd number alone; not finite for K = 1.
+    halves: the estimates, (2, B), of either half of the samples alone; not finite where one has none.
 
     The error is a first-order one. For log p it never exceeds 1 nat, however far apart repeated estimates lie, and it
     says nothing of the bias: it can be trusted with hundreds of effective samples, not with a handful. The distance of
@@ -133,10 +143,9 @@ class Estimates:
         """log p(x_T). Its error: sqrt(Σ w² / (Σ w)² - 1/K), the relative error of the mean weight."""
         log_square = self._share(target, target)
         relative = log_square.exp() - 1 / self.sums.samples
-        samples = self.sums.samples
-        counts = torch.tensor([[samples - samples // 2], [samples // 2]], device=log_square.device).double()
+        counts = torch.tensor(self.sums.counts, device=log_square.device).double()[:, None]
         return Estimate(
-            self._total(target) - log(samples),
+            self._total(target) - log(self.sums.samples),
             relative.clamp_min(0).sqrt(),
             (-log_square).exp(),
             self.sums.halves[target] - counts.log(),
@@ -179,7 +188,8 @@ def estimate(
 ) -> Estimates:
     """Importance sampling for B data points, with K = `samples` from q(. | x_given), at most `rows` decoded at a time.
 
-    Every decoder runs once for all targets. The points are not divided, so B rows are the fewest: see `over_split`.
+    Every decoder runs once for all targets. The points are not divided, so B rows, of a mixture B for each of its
+    experts, are the fewest: see `over_split`.
     model: in evaluation mode. ValueError: it is not, so that batch normalisation would mix data points; or no samples.
     """
     if model.training:
@@ -188,9 +198,12 @@ def estimate(
         raise ValueError(f"{samples} importance samples: at least one is needed")
     proposal = {m: x[m] for m in given}
     scored = {m: x[m] for m in sorted({m for target in targets for m in target}, key=model.modalities.index)}
-    sums = LogWeightSums(targets)
     with torch.inference_mode():
-        for size in even_parts(samples, ceil(samples / max(1, rows // batch_size(x)))):
+        turn = strata(model.posterior({m: value[:1] for m, value in proposal.items()}))
+        sums = LogWeightSums(targets, turn)
+        turns, at_once = ceil(samples / turn), max(1, rows // (turn * batch_size(x)))
+        for part in even_parts(turns, ceil(turns / at_once)):  # a mixture's experts take whole turns, but for the last
+            size = min(part * turn, samples - sums.samples)
             latents, log_q = model.sample_latents(proposal, size, generator)
             base = model.log_prior(latents).double() - log_q
             log_p = model.log_likelihoods(latents, scored)

@@ -1,20 +1,72 @@
-"""What the papers' evaluation protocols return, and small steps that they share."""
+"""What the papers' evaluation protocols are given and return, and small steps that they share."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor, nn
+
+from shared.data.arrays import Split, describe_data, load_split
+from shared.models.contract import MultimodalVAE
+from shared.run.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that a protocol may use.
+
+    spec: the run's specification, whose `evaluation` holds the protocol's settings. model: in evaluation mode.
+    data: folder of the prepared data. evaluators: the networks that `evaluation.evaluators` names, by role.
+    """
+
+    spec: dict[str, Any]
+    model: MultimodalVAE
+    data: Path
+    evaluators: Mapping[str, nn.Module]
+    device: torch.device
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The specification's `evaluation`, without the networks' roles."""
+        return {key: value for key, value in self.spec["evaluation"].items() if key != "evaluators"}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """data.json of the prepared data."""
+        return describe_data(self.data)
+
+    def split(self, name: str) -> Split:
+        """`train`, `val` or `test`, on the device; probes are fitted on the first."""
+        return _loaded(self.data, name, tuple(self.spec["modalities"].items()), self.device)
+
+    def generator(self, *purpose: str | int) -> Generator:
+        """Random numbers for one purpose, so that metrics are independent of each other."""
+        return Generator(self.device).manual_seed(derive_seed(self.spec, "evaluation", *purpose))
+
+
+@cache
+def _loaded(folder: Path, name: str, modalities: tuple[tuple[str, str], ...], device: torch.device) -> Split:
+    return load_split(folder, name, dict(modalities), device)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics as rows for metrics.json, arrays for samples.npz, and the protocol in one line."""
+    """What a protocol found out about a run.
+
+    metrics: rows of metrics.json: key, variant, value, unit, samples, and where they are known standard_error (over
+    test points), monte_carlo_error, and features, the name of what stands for the paper's own features.
+    samples: arrays for samples.npz, which figures show. points: values of single test points (N,) by the metric's
+    key and variant, the same points in the same order for all models. protocol: for readers, one line.
+    """
 
     metrics: list[dict[str, Any]]
     samples: dict[str, np.ndarray]
     protocol: str
+    points: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
 
 
 def spread(points: int, total: int) -> Tensor:
@@ -28,5 +80,5 @@ def spread(points: int, total: int) -> Tensor:
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
-    """Images in [0, 1] as figures store them."""
-    return (images * 255).round().to(torch.uint8).cpu().contiguous().numpy()
+    """Images as figures store them. Means of a likelihood may lie outside [0, 1]: black and white are the ends."""
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu().contiguous().numpy()

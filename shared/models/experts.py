@@ -64,6 +64,11 @@ def stratified_sample(q: MixtureSameFamily, samples: int, generator: Generator) 
     return loc + scale * normal_noise(loc.shape, loc, generator)
 
 
+def strata(q: Distribution) -> int:
+    """How many samples of `shared_sample` in a row belong together: one of each of a mixture's experts."""
+    return q.component_distribution.batch_shape[-1] if isinstance(q, MixtureSameFamily) else 1
+
+
 def shared_sample(q: Distribution, samples: int, generator: Generator) -> Tensor:
     """K reparameterised samples of a joint posterior of either kind, (K, B, D)."""
     if isinstance(q, MixtureSameFamily):

@@ -1,32 +1,33 @@
-"""The workflow's configuration against its schema. Imports neither torch nor pandas."""
+"""The workflow's configuration, config/config.yaml and `--config`. Imports neither torch nor pandas."""
 
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from jsonschema import Draft202012Validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from shared.errors import InputError
+from shared.run.spec import validated
 
-SCHEMA = Path("config/schema.json")
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Configuration(BaseModel):
+    """Settings of a run; config/schema.json is made of this class, for editors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, title="Settings of a run (config/config.yaml)")
+
+    scale: Literal["demo", "reduced", "paper"] = Field(description="data source and budget")
+    data_root: Text = Field(description="folder with one folder per data set")
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["float32", "bfloat16"] | None = Field(description="instead of the experiments' own")
+    seeds: Annotated[int, Field(ge=1, le=100)] | None = Field(description="runs per model, instead of their own")
+    margins: Text = Field(description="YAML file with a practical margin per metric")
 
 
 def check(config: dict[str, Any]) -> None:
     """InputError for the first unknown key, wrong type or impossible value: one line that names it."""
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    known = ", ".join(schema["properties"])
-    unknown = [key for key in config if key not in schema["properties"]]
-    if unknown:
-        raise InputError(f"config key `{unknown[0]}` is unknown; known keys: {known}")
-    missing = [key for key in schema["required"] if key not in config]
-    if missing:
-        raise InputError(f"config key `{missing[0]}` is missing; add it to config/config.yaml")
-    for error in Draft202012Validator(schema).iter_errors(config):
-        key = error.path[0]
-        rule = error.schema.get("enum") or {k: v for k, v in error.schema.items() if k != "description"}
-        raise InputError(f"config key `{key}`: {config[key]!r} is not possible; allowed: {json.dumps(rule)}")
+    validated(Configuration, config, "config key ")
 
 
 def use_this_python() -> None:

@@ -3,7 +3,6 @@
 import ctypes
 import errno
 import importlib
-import inspect
 import os
 import pickle
 import sys
@@ -66,24 +65,23 @@ def _keep_freed_memory() -> None:
             libc.mallopt(_M_TRIM_THRESHOLD, -1)
 
 
+def named(callee: str) -> Any:
+    """The function or class that a specification names as `module:name`."""
+    module, name = callee.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
 def build(spec: dict[str, Any]) -> Trainable:
     """The model of a specification with its initial weights, which the run's seed determines.
 
-    InputError: the builder does not take the specification's arguments, or their values.
+    InputError: the builder does not take the values of the specification's arguments.
     """
-    place = f"papers/{spec['paper']}/experiments.yaml: {spec['model']}.arguments"
-    module, function = spec["builder"].split(":")
-    builder = getattr(importlib.import_module(module), function)
-    try:
-        inspect.signature(builder).bind(**spec["arguments"])
-    except TypeError as error:
-        raise InputError(f"{place}: {error}") from None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(spec, "initialisation"))
         try:
-            model = builder(**spec["arguments"])
+            model = named(spec["builder"])(**spec["arguments"])
         except ValueError as error:
-            raise InputError(f"{place}: {error}") from error
+            raise InputError(f"{spec['paper']}/{spec['experiment']}: {spec['model']}.arguments: {error}") from error
     return model.to(memory_format=torch.channels_last)
 
 

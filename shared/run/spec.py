@@ -1,38 +1,100 @@
 """From papers/*/experiments.yaml to the resolved specification of one run. Imports neither torch nor pandas.
 
 A leaf of the YAML is a mapping {value, source, [demo], [reduced]}; resolving takes the value of the scale and drops
-the source. The result is plain data that names what is computed, and its sha256 names the run's content.
+the source. The result is plain data that names what is computed, and its sha256 names the run's content. Everything
+that a run takes is checked here, in one line, before anything runs: what the package reads by the types below, what a
+paper's own functions take by the annotations of their parameters.
 """
 
 import argparse
+import ast
+import builtins
 import hashlib
 import json
+import typing
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import pydantic
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints
 
-from shared.errors import InputError
+from shared.errors import InputError, validated
 
 SCALES = ("demo", "reduced", "paper")
 PAPERS = Path("papers")
-PRETRAINED = "pretrained"  # evaluation.features: networks trained on ImageNet instead of one of our own
-# What a scale may change: the data source and budgets (DESIGN, Scales), never an equation or a network.
-SCALABLE = {
-    "data.source", "data.caption_features", "data.images_per_class", "data.seed",
-    "training.epochs", "training.samples", "training.threads", "training.precision", "seeds",
-    "evaluation.features", "evaluation.variance_samples", "evaluation.variance_captions",
-    "evaluation.importance_samples", "evaluation.points",
-    "arguments.warmup_epochs", "arguments.warmup_core", "arguments.warmup_private",
-}  # fmt: skip
-# What each part of an experiments.yaml must have.
-_TRAINING_KEYS = ("learning_rate", "batch_size", "epochs", "samples", "optimiser", "precision", "threads")
-_MODEL_KEYS = ("builder", "arguments", "training", "evaluation")
-_EXPERIMENT_KEYS = ("data", "modalities", "training", "seeds", "evaluation", "models")
-_TARGET_KEYS = {"tables": ("runs", "needs"), "figures": ("runs",)}
+EVALUATORS = "evaluators"  # stands where a run's paper does: a network that metrics use is shared by all papers
 # What `--config` may override for every run.
 OVERRIDES = {"precision": ("float32", "bfloat16")}
+
+Callee = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]  # module:name
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Training(_Checked):
+    """How a run is trained. A scale may change the budgets, never `learning_rate` and `optimiser`."""
+
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    batch_size: PositiveInt
+    epochs: PositiveInt
+    samples: PositiveInt
+    optimiser: str
+    optimiser_options: dict[str, Any] = {}
+    precision: Literal["float32", "bfloat16"]
+    threads: Annotated[int, Field(ge=1, le=1024)]
+
+
+class Model(_Checked):
+    """builder: of the network, whose parameters are the `arguments`. sweep: values of an argument (dotted where it is
+    nested) that make a run each, `<model>~<argument>=<value>`. training, evaluation: instead of the experiment's."""
+
+    builder: Callee
+    arguments: dict[str, Any] = {}
+    sweep: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    evaluation: dict[str, Any] = {}
+
+
+class Evaluator(_Checked):
+    """A network that metrics use: trained by the workflow, once for all that share the data, or pretrained.
+
+    weights: of a pretrained one, a key of the ledger's group `pretrained`.
+    """
+
+    builder: Callee
+    arguments: dict[str, Any] = {}
+    modalities: dict[Name, str] = {}
+    training: dict[str, Any] = {}
+    weights: str | None = None
+
+
+class Experiment(_Checked):
+    """protocol: the function that evaluates a run, whose module may type the `evaluation` in a class `Settings`.
+
+    evaluation.evaluators: role -> name of an evaluator.
+    """
+
+    title: str = ""
+    data: dict[str, Any]
+    modalities: dict[Name, str]
+    training: dict[str, Any]
+    seeds: dict[str, Any]
+    protocol: Callee
+    evaluation: dict[str, Any]
+    models: dict[Name, Model]
+    evaluators: dict[Name, Evaluator] = {}
+
+
+class Paper(_Checked):
+    paper: Name
+    title: str = ""
+    experiments: dict[Name, Experiment]
 
 
 def papers() -> list[str]:
@@ -40,80 +102,48 @@ def papers() -> list[str]:
     return sorted(path.parent.name for path in PAPERS.glob("*/experiments.yaml"))
 
 
-def load(paper: str) -> dict[str, Any]:
-    """The paper's experiments.yaml, checked for the shape that `resolve` relies on. InputError: it is wrong."""
+def load(paper: str) -> Paper:
+    """The paper's experiments.yaml. InputError: it is missing, or has another form."""
     path = PAPERS / paper / "experiments.yaml"
     try:
-        content = _parsed(path.read_text(encoding="utf-8"))
+        return _parsed(str(path), path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; papers with experiments: {', '.join(papers())}") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    _require(content, ("paper", "experiments"), f"{path}")
-    for name, experiment in content["experiments"].items():
-        where = f"{path}: {name}"
-        _require(experiment, _EXPERIMENT_KEYS, where)
-        _require(experiment["training"], _TRAINING_KEYS, f"{where}.training")
-        _refuse_others(experiment["training"], _TRAINING_KEYS, f"{where}.training")
-        for model, entry in (experiment["models"] | experiment.get("evaluators", {})).items():
-            _require(entry, ("builder",), f"{where}.{model}")
-            _refuse_others(entry, _MODEL_KEYS, f"{where}.{model}")
-            _refuse_others(entry.get("training", {}), _TRAINING_KEYS, f"{where}.{model}.training")
-        for scale in SCALES if "features" in experiment["evaluation"] else ():
-            features = _at(experiment["evaluation"]["features"], scale, f"{where}.evaluation.features")
-            if features != PRETRAINED and features not in experiment.get("evaluators", {}):
-                raise InputError(f"{where}.evaluation.features: `{features}` is neither {PRETRAINED} nor an evaluator")
-    for kind, keys in _TARGET_KEYS.items():
-        for target, entry in content.get(kind, {}).items():
-            _require(entry, keys, f"{path}: {kind}.{target}")
-            if not isinstance(entry["runs"], dict):
-                raise InputError(f"{path}: {kind}.{target}.runs: write {{experiment: [models]}}")
-            for name, models in entry["runs"].items():
-                if name not in content["experiments"]:
-                    raise InputError(f"{path}: {kind}.{target}.runs: no experiment `{name}` in this file")
-                for model in models:
-                    if model not in content["experiments"][name]["models"]:
-                        raise InputError(f"{path}: {kind}.{target}.runs.{name}: no model `{model}` in the experiment")
-    return content
 
 
 @cache
-def _parsed(text: str) -> Any:
-    """The YAML of a text. A workflow resolves many runs of few files, and parsing them again would dominate."""
-    return yaml.safe_load(text)
+def _parsed(path: str, text: str) -> Paper:
+    """A workflow resolves many runs of few files, and parsing them again would dominate."""
+    try:
+        return validated(Paper, yaml.safe_load(text), f"{path}: ")
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
-def _require(node: Any, keys: tuple[str, ...], where: str) -> None:
-    for key in keys:
-        if not isinstance(node, dict) or key not in node:
-            raise InputError(f"{where}: the key `{key}` is missing; add it")
-
-
-def _refuse_others(node: Any, keys: tuple[str, ...], where: str) -> None:
-    for key in node:
-        if key not in keys:
-            raise InputError(f"{where}: the key `{key}` is unknown; possible: {', '.join(keys)}")
-
-
-def _leaf(node: Any) -> bool:
-    return isinstance(node, dict) and "value" in node
-
-
-def _at(node: Any, scale: str, where: str) -> Any:
-    """The plain value of a YAML node at a scale."""
-    if _leaf(node):
+def _at(node: Any, scale: str, where: str, key: str) -> Any:
+    """The plain value of a YAML node at a scale. key: what the node is, such as training.epochs."""
+    if isinstance(node, dict) and "value" in node:
         extra = set(node) - {"value", "source", "demo", "reduced"}
         if extra or not isinstance(node.get("source"), str):
             raise InputError(
                 f"{where}: a value needs `source`, and only value, source, demo, reduced; found {sorted(node)}"
             )
-        key = ".".join(where.split(".")[-2:])
-        if set(node) & {"demo", "reduced"} and key not in SCALABLE and where.split(".")[-1] not in SCALABLE:
-            raise InputError(f"{where}: a scale may not change this; only {', '.join(sorted(SCALABLE))}")
-        return node.get(scale, node["value"])
+        if set(node) & {"demo", "reduced"} and not _is_budget(key):
+            raise InputError(f"{where}: a scale may not change this; it changes data, budgets, evaluation and seeds")
+        return deepcopy(node.get(scale, node["value"]))
     if isinstance(node, dict):
-        return {key: _at(value, scale, f"{where}.{key}") for key, value in node.items()}
+        return {name: _at(child, scale, f"{where}.{name}", f"{key}.{name}") for name, child in node.items()}
     raise InputError(f'{where}: `{node}` has no source; write {{value: {node}, source: "place in the paper"}}')
+
+
+def _is_budget(key: str) -> bool:
+    """Whether a scale may change it: data source, budgets and number of seeds, never an equation or a network."""
+    part, _, name = key.partition(".")
+    return {
+        "data": name != "name",
+        "training": name in ("batch_size", "epochs", "samples", "threads", "precision"),
+        "arguments": name.startswith("warmup"),
+    }.get(part, part in ("seeds", "evaluation", "sweep"))
 
 
 def check_scale(scale: str) -> None:
@@ -121,11 +151,15 @@ def check_scale(scale: str) -> None:
         raise InputError(f"scale `{scale}` is unknown; choose one of {', '.join(SCALES)}")
 
 
-def experiment_of(paper: str, experiment: str) -> dict[str, Any]:
-    experiments = load(paper)["experiments"]
+def _place(paper: str, experiment: str) -> str:
+    return f"{PAPERS / paper}/experiments.yaml: {experiment}"
+
+
+def experiment_of(paper: str, experiment: str) -> Experiment:
+    experiments = load(paper).experiments
     if experiment not in experiments:
         raise InputError(
-            f"papers/{paper}/experiments.yaml: no experiment `{experiment}`; there are {', '.join(experiments)}"
+            f"{PAPERS / paper}/experiments.yaml: no experiment `{experiment}`; there are {', '.join(experiments)}"
         )
     return experiments[experiment]
 
@@ -135,39 +169,94 @@ def resolve(
 ) -> dict[str, Any]:
     """The specification of one run: everything that its numbers depend on, but for code and data files.
 
-    model may also be an evaluator (a network that metrics use). InputError: an unknown name, scale or override.
+    model: may have swept values, `<model>~<argument>=<value>`. An evaluator network's paper is `evaluators`, its
+    experiment the key of its data. InputError: an unknown name, scale or override, or a value that cannot be.
     """
     check_scale(scale)
+    if paper == EVALUATORS:
+        return _evaluator(experiment, model, scale, seed, overrides)
     node = experiment_of(paper, experiment)
-    runs = node["models"] | node.get("evaluators", {})
-    if model not in runs:
-        raise InputError(f"{paper}/{experiment}: no model `{model}`; there are {', '.join(runs)}")
-    entry, where = runs[model], f"papers/{paper}/experiments.yaml: {experiment}"
-    training = _at(node["training"], scale, f"{where}.training")
-    training |= _at(entry.get("training", {}), scale, f"{where}.{model}.training")
-    for key, value in (overrides or {}).items():
-        if value not in OVERRIDES.get(key, ()):
-            raise InputError(f"override `{key}={value}` is unknown; possible: {OVERRIDES}")
-        training[key] = value
-    evaluation = _at(node["evaluation"], scale, f"{where}.evaluation")
-    evaluation |= _at(entry.get("evaluation", {}), scale, f"{where}.{model}.evaluation")
-    return {
-        "paper": paper,
-        "experiment": experiment,
-        "model": model,
-        "scale": scale,
-        "seed": seed,
+    name, *swept = model.split("~")
+    if name not in node.models:
+        raise InputError(f"{paper}/{experiment}: no model `{name}`; there are {', '.join(node.models)}")
+    entry, where = node.models[name], _place(paper, experiment)
+    arguments = _at(entry.arguments, scale, f"{where}.{name}.arguments", "arguments")
+    for setting in swept:
+        _sweep(arguments, setting, entry, scale, f"{where}.{name}")
+    evaluation = _at(node.evaluation, scale, f"{where}.evaluation", "evaluation")
+    evaluation |= _at(entry.evaluation, scale, f"{where}.{name}.evaluation", "evaluation")
+    settings = {key: value for key, value in evaluation.items() if key != EVALUATORS}
+    _check_call(node.protocol, settings, f"{where}.evaluation", inner="Settings")
+    return _common(paper, experiment, model, scale, seed) | {
         "data": data_part(paper, experiment, scale),
-        "modalities": node["modalities"],
-        "builder": entry["builder"],
-        "arguments": _at(entry.get("arguments", {}), scale, f"{where}.{model}.arguments"),
-        "training": training,
+        "modalities": node.modalities,
+        **_built(entry, arguments, f"{where}.{name}"),
+        "training": _training(node.training, entry.training, scale, overrides, where, name),
+        "protocol": node.protocol,
         "evaluation": evaluation,
     }
 
 
+def _common(paper: str, experiment: str, model: str, scale: str, seed: int) -> dict[str, Any]:
+    return {"paper": paper, "experiment": experiment, "model": model, "scale": scale, "seed": seed}
+
+
+def _built(entry: Model | Evaluator, arguments: dict[str, Any], where: str) -> dict[str, Any]:
+    _check_call(entry.builder, arguments, f"{where}.arguments")
+    return {"builder": entry.builder, "arguments": arguments}
+
+
+def _training(
+    common: dict[str, Any], own: dict[str, Any], scale: str, overrides: dict[str, Any] | None, where: str, name: str
+) -> dict[str, Any]:
+    values = _at(common, scale, f"{where}.training", "training")
+    values |= _at(own, scale, f"{where}.{name}.training", "training")
+    for key, value in (overrides or {}).items():
+        if value not in OVERRIDES.get(key, ()):
+            raise InputError(f"override `{key}={value}` is unknown; possible: {OVERRIDES}")
+        values[key] = value
+    return validated(Training, values, f"{where}.{name}.training.").model_dump()
+
+
+def _sweep(arguments: dict[str, Any], setting: str, entry: Model, scale: str, where: str) -> None:
+    """Set one swept argument to one of its values. InputError: it is not swept, or not over this value."""
+    key, _, text = setting.partition("=")
+    values = {} if key not in entry.sweep else _sweep_values(entry, key, scale, where)
+    if text not in values:
+        known = [f"~{key}={value}" for value in values] or [f"~{other}=..." for other in entry.sweep]
+        raise InputError(f"{where}: no sweep `~{setting}` at scale {scale}; there are {', '.join(known) or 'none'}")
+    *path, last = key.split(".")
+    for part in path:
+        arguments = arguments[part]
+    if arguments[last] == values[text]:
+        raise InputError(f"{where}: `~{setting}` is the model's own value: that run is called without it")
+    arguments[last] = values[text]
+
+
+def _sweep_values(entry: Model, key: str, scale: str, where: str) -> dict[str, Any]:
+    """{text in a run's name: value}. InputError: no list, an argument that the model does not have, or odd values."""
+    values, node = _at(entry.sweep[key], scale, f"{where}.sweep.{key}", "sweep"), entry.arguments
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    if node is None:
+        raise InputError(f"{where}.sweep.{key}: the model has no argument of this name")
+    if not isinstance(values, list) or not values or not all(isinstance(v, int | float | str) for v in values):
+        raise InputError(f"{where}.sweep.{key}: write a list of numbers or names")
+    return {str(value): value for value in values}
+
+
+def swept(paper: str, experiment: str, model: str, key: str, scale: str) -> dict[Any, str]:
+    """{value: run, as experiment/model} of a model's sweep; the model's own value, if listed, is its own run."""
+    entry, where = experiment_of(paper, experiment).models[model], f"{_place(paper, experiment)}.{model}"
+    values = _sweep_values(entry, key, scale, where)
+    own: Any = _at(entry.arguments, scale, f"{where}.arguments", "arguments")
+    for part in key.split("."):
+        own = own[part]
+    return {v: f"{experiment}/{model}" + ("" if v == own else f"~{key}={text}") for text, v in values.items()}
+
+
 def exists(paper: str, run: str, scale: str) -> bool:
-    """Whether experiments.yaml has a run, `experiment/model`, at a scale."""
+    """Whether experiments.yaml has a run, `experiment/model` with its swept values, at a scale."""
     experiment, _, model = run.partition("/")
     try:
         resolve(paper, experiment, model, scale, 0)
@@ -176,17 +265,37 @@ def exists(paper: str, run: str, scale: str) -> bool:
     return True
 
 
-def check(paper: str, scale: str) -> None:
-    """Resolve every run of a paper, so that a mistake is reported before any of them starts. InputError: as resolve."""
-    for name, node in load(paper)["experiments"].items():
-        for model in node["models"] | node.get("evaluators", {}):
-            resolve(paper, name, model, scale, 0)
+def _evaluator(key: str, name: str, scale: str, seed: int, overrides: dict[str, Any] | None) -> dict[str, Any]:
+    """The specification of an evaluator network on the data of a key, on which all papers must agree."""
+    found: dict[str, dict[str, Any]] = {}
+    for paper in papers():
+        for experiment, node in load(paper).experiments.items():
+            entry, data = node.evaluators.get(name), data_part(paper, experiment, scale)
+            if entry is None or entry.weights is not None or data_key(data) != key:
+                continue
+            where = _place(paper, experiment)
+            found[f"{where}.{name}"] = _common(EVALUATORS, key, name, scale, seed) | {
+                "data": data,
+                "modalities": entry.modalities,
+                **_built(entry, _at(entry.arguments, scale, f"{where}.{name}.arguments", "arguments"), where),
+                "training": _training({}, entry.training, scale, overrides, where, name),
+            }
+    if not found:
+        raise InputError(f"evaluators/{key}: no network `{name}` is trained on these data at scale {scale}")
+    (first, specification), *others = found.items()
+    for place, other in others:
+        if other != specification:
+            raise InputError(f"{place}: not as in {first}, on the same data; make them equal, or rename one")
+    return specification
 
 
 def data_part(paper: str, experiment: str, scale: str) -> dict[str, Any]:
     """The specification of the experiment's data at a scale, which all its runs share."""
-    node = experiment_of(paper, experiment)["data"]
-    data = _at(node, scale, f"papers/{paper}/experiments.yaml: {experiment}.data")
+    where = f"{_place(paper, experiment)}.data"
+    data = _at(experiment_of(paper, experiment).data, scale, where, "data")
+    for key in ("name", "source"):
+        if not isinstance(data.get(key), str):
+            raise InputError(f"{where}.{key}: missing or no text")
     return {key: value for key, value in data.items() if value is not None}
 
 
@@ -197,40 +306,54 @@ def data_key(data: dict[str, Any]) -> str:
 
 def seeds(paper: str, experiment: str, scale: str) -> list[int]:
     """Seeds of the training runs at a scale: 0, 1, ..."""
-    node = experiment_of(paper, experiment)["seeds"]
-    return list(range(_at(node, scale, f"papers/{paper}/experiments.yaml: {experiment}.seeds")))
+    where = f"{_place(paper, experiment)}.seeds"
+    count = _at(experiment_of(paper, experiment).seeds, scale, where, "seeds")
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 100:
+        raise InputError(f"{where}: {count!r} is not possible; give a whole number from 1 to 100")
+    return list(range(count))
 
 
-def evaluators(spec: dict[str, Any]) -> list[str]:
-    """Names of the evaluator networks that a run's evaluation uses, and that the workflow trains."""
-    features = spec["evaluation"].get("features", PRETRAINED)
-    return [] if features == PRETRAINED else [features]
+def check(paper: str, scale: str) -> None:
+    """Resolve every run of a paper, so that a mistake is reported before any of them starts. InputError: as resolve."""
+    for name, node in load(paper).experiments.items():
+        seeds(paper, name, scale)
+        for model, entry in node.models.items():
+            evaluators(resolve(paper, name, model, scale, 0))
+            for key in entry.sweep:
+                for run in swept(paper, name, model, key, scale).values():
+                    resolve(paper, *run.split("/"), scale, 0)
+        for network, entry in node.evaluators.items():
+            if entry.weights is None:
+                resolve(EVALUATORS, data_key(data_part(paper, name, scale)), network, scale, 0)
 
 
-def uses_pretrained(spec: dict[str, Any]) -> bool:
-    """Whether a run's evaluation needs networks that others trained. One without feature metrics needs none."""
-    return spec["evaluation"].get("features") == PRETRAINED
+def evaluators(spec: dict[str, Any]) -> dict[str, Evaluator]:
+    """{name: entry} of the networks that a run's evaluation uses. InputError: the experiment has none of this name."""
+    known = {} if spec["paper"] == EVALUATORS else experiment_of(spec["paper"], spec["experiment"]).evaluators
+    used = spec.get("evaluation", {}).get(EVALUATORS, {})
+    for role, name in used.items():
+        if name not in known:
+            where = _place(spec["paper"], spec["experiment"])
+            raise InputError(f"{where}.evaluation.evaluators.{role}: `{name}` is none of {', '.join(known) or 'none'}")
+    return {name: known[name] for name in dict.fromkeys(used.values())}
 
 
-def targets(kind: str) -> dict[str, str]:
-    """{name of a table or figure: its paper}; kind is `tables` or `figures`. InputError: one name in two papers."""
-    found: dict[str, str] = {}
-    for paper in papers():
-        for name in load(paper).get(kind, {}):
-            if name in found:
-                raise InputError(f"{kind} {name}: in both papers {found[name]} and {paper}; rename one of them")
-            found[name] = paper
-    return found
+def is_papers_own(spec: dict[str, Any]) -> bool:
+    """Whether a run is what it is at scale `paper`: same data, training and evaluation, whatever its threads."""
+    names = (spec["paper"], spec["experiment"], spec["model"])
+    return exists(names[0], f"{names[1]}/{names[2]}", "paper") and _compared(spec) == _compared(
+        resolve(*names, "paper", spec["seed"])
+    )
 
 
-def runs_of(target: dict[str, Any]) -> list[str]:
-    """The runs that a table or figure of experiments.yaml shows, as experiment/model."""
-    return [f"{experiment}/{model}" for experiment, models in target["runs"].items() for model in models]
+def _compared(spec: dict[str, Any]) -> dict[str, Any]:
+    training = {key: value for key, value in spec["training"].items() if key != "threads"}
+    return {key: value for key, value in spec.items() if key != "scale"} | {"training": training}
 
 
 def training_part(spec: dict[str, Any]) -> dict[str, Any]:
     """What training depends on: the specification without its evaluation."""
-    return {key: value for key, value in spec.items() if key != "evaluation"}
+    return {key: value for key, value in spec.items() if key not in ("protocol", "evaluation")}
 
 
 def canonical(value: Any) -> str:
@@ -242,19 +365,79 @@ def sha256(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+# ---- What a paper's functions take, read off their sources: importing them would import torch ----------------------
+
+_TYPES = vars(builtins) | vars(typing) | {name: getattr(pydantic, name) for name in pydantic.types.__all__}
+
+
+def _check_call(callee: str, values: dict[str, Any], where: str, inner: str = "") -> None:
+    """Check values against the annotated parameters of `module:name`.
+
+    inner: of the module's class of this name instead, if it has one.
+    InputError: no such function, or a value that is missing, unknown, or not of the annotated type.
+    """
+    module, name = callee.split(":")
+    path = Path(*module.split(".")).with_suffix(".py")
+    known = _definitions(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if name not in known:
+        there = f"there are {', '.join(known)}" if known else "there is no such module"
+        raise InputError(f"{where}: no function {callee}; {there}")
+    if not inner or inner in known:
+        validated(known[inner or name], values, f"{where}.")
+
+
+@cache
+def _definitions(source: str) -> dict[str, type[BaseModel]]:
+    """For every function and class of a module a type whose fields are its parameters, or its annotated fields."""
+    nodes = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    return {
+        node.name: pydantic.create_model(node.name, __config__=ConfigDict(extra="forbid", strict=True), **_fields(node))
+        for node in nodes
+    }
+
+
+def _fields(node: ast.FunctionDef | ast.ClassDef) -> dict[str, tuple[Any, Any]]:
+    """{parameter: (type, whether it must be given, as pydantic says it)}"""
+    if isinstance(node, ast.ClassDef):
+        for each in node.body:
+            if isinstance(each, ast.FunctionDef) and each.name == "__init__":
+                return _fields(each)
+        annotated = [
+            each for each in node.body if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+        ]
+        return {each.target.id: (_type(each.annotation), ... if each.value is None else None) for each in annotated}
+    positional, keywords = [*node.args.posonlyargs, *node.args.args], node.args.kwonlyargs
+    defaults = [None] * (len(positional) - len(node.args.defaults)) + [*node.args.defaults, *node.args.kw_defaults]
+    return {
+        each.arg: (_type(each.annotation), ... if default is None else None)
+        for each, default in zip([*positional, *keywords], defaults, strict=True)
+        if each.arg != "self"
+    }
+
+
+def _type(annotation: ast.expr | None) -> Any:
+    """The type that an annotation names if it is one of Python's or pydantic's; others are not checked."""
+    names = {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)} if annotation else set()
+    return eval(ast.unparse(annotation), dict(_TYPES)) if names and names <= _TYPES.keys() else Any
+
+
+# ---- Command lines -------------------------------------------------------------------------------------------------
+
+
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """The command-line options that name one run."""
-    for name in ("paper", "experiment", "model"):
-        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--run", required=True, metavar="PAPER/EXPERIMENT/MODEL")
     parser.add_argument("--scale", required=True, choices=SCALES)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", choices=OVERRIDES["precision"], help="instead of the experiment's own")
 
 
 def from_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The specification that `add_run_arguments` options ask for."""
-    names = (arguments.paper, arguments.experiment, arguments.model, arguments.scale, arguments.seed)
-    return resolve(*names, overrides(arguments))
+    """The specification that `add_run_arguments` options ask for. InputError: as `resolve`."""
+    names = arguments.run.split("/")
+    if len(names) != 3:
+        raise InputError(f"--run {arguments.run}: write paper/experiment/model")
+    return resolve(*names, arguments.scale, arguments.seed, overrides(arguments))
 
 
 def overrides(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -197,12 +197,15 @@ class Bank(MultimodalVAE):
 
     modalities = ("a", "b")
     latent_variables = 1
-    posterior = generate = loss = None
+    generate = loss = None
 
     def __init__(self, log_weights):
         super().__init__()
         self.log_weights, self.served, self.rows = log_weights, {}, []
         self.eval()
+
+    def posterior(self, given):
+        return None  # no mixture
 
     def sample_latents(self, given, samples, generator):
         points = given["a"][:, 0].long()
@@ -287,6 +290,17 @@ def test_the_monte_carlo_error_is_how_far_repeated_means_lie_apart(samples, scal
     for name in means:
         ratio = np.sqrt(np.mean(np.square(errors[name]))) / np.std(means[name], ddof=1)
         assert 0.9 < ratio < 1.1 * np.sqrt(2), name
+
+
+@pytest.mark.parametrize("modalities", ["ab", "abcd"])
+def test_the_monte_carlo_error_of_a_mixture_knows_that_its_experts_take_turns(modalities):
+    """With every other sample in either half, the halves would see one of two experts each: 36 times too much."""
+    toy, given = mmvae(modalities, apart=3.0), tuple(modalities)
+    found = [repeated(toy, given, [given], samples=1120, copies=200, seed=seed).log_p(given) for seed in range(8)]
+    first, second = torch.cat([each.halves for each in found], dim=1)
+    stated = ((first - second).square() / 2).mean().sqrt()
+    seen = torch.cat([each.value for each in found]).std()
+    assert 0.9 < stated / seen < 1.15 * np.sqrt(2)
 
 
 def test_data_points_never_mix():

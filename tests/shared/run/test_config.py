@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import yaml
 
@@ -27,17 +29,17 @@ def test_possible_values_are_accepted(defaults, key, value):
 @pytest.mark.parametrize(
     ("key", "value", "allowed"),
     [
-        ("scale", "huge", '["demo", "reduced", "paper"]'),
-        ("device", "tpu", '["auto", "cpu", "cuda", "mps"]'),
-        ("precision", "float8", '["float32", "bfloat16", null]'),
-        ("seeds", "abc", '"integer"'),
-        ("seeds", 0, '"minimum": 1'),
-        ("seeds", 101, '"maximum": 100'),
-        ("seeds", 2.5, '"integer"'),
-        ("seeds", True, '"integer"'),
-        ("data_root", 7, '"string"'),
-        ("data_root", "", '"minLength": 1'),
-        ("margins", None, '"string"'),
+        ("scale", "huge", "'demo', 'reduced' or 'paper'"),
+        ("device", "tpu", "'auto', 'cpu', 'cuda' or 'mps'"),
+        ("precision", "float8", "'float32' or 'bfloat16'"),
+        ("seeds", "abc", "valid integer"),
+        ("seeds", 0, "greater than or equal to 1"),
+        ("seeds", 101, "less than or equal to 100"),
+        ("seeds", 2.5, "valid integer"),
+        ("seeds", True, "valid integer"),
+        ("data_root", 7, "valid string"),
+        ("data_root", "", "at least 1 character"),
+        ("margins", None, "valid string"),
     ],
 )
 def test_an_impossible_value_is_one_line_with_its_key(defaults, key, value, allowed):
@@ -45,19 +47,24 @@ def test_an_impossible_value_is_one_line_with_its_key(defaults, key, value, allo
         config.check(defaults | {key: value})
     line = str(caught.value)
     assert "\n" not in line
-    assert f"`{key}`: {value!r}" in line
+    assert f"config key {key}: {value!r} should" in line
     assert allowed in line
 
 
 def test_an_unknown_key_is_one_line_with_the_known_ones(defaults):
-    with pytest.raises(InputError, match=r"\Aconfig key `seed` is unknown; known keys: .*seeds[^\n]*\Z"):
+    with pytest.raises(InputError, match=r"\Aconfig key seed: is unknown; there are .*seeds[^\n]*\Z"):
         config.check(defaults | {"seed": 1})
 
 
 def test_a_missing_key_is_one_line(defaults):
     del defaults["margins"]
-    with pytest.raises(InputError, match=r"\Aconfig key `margins` is missing[^\n]*\Z"):
+    with pytest.raises(InputError, match=r"\Aconfig key margins: is missing[^\n]*\Z"):
         config.check(defaults)
+
+
+def test_the_schema_for_editors_is_that_of_the_class():
+    schema = json.loads((ROOT / "config" / "schema.json").read_text(encoding="utf-8"))
+    assert schema == config.Configuration.model_json_schema()
 
 
 def test_every_setting_of_the_file_is_explained_where_it_stands():

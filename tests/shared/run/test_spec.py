@@ -60,10 +60,12 @@ def test_a_specification_is_plain_values(tiny):
             "epochs": 6,
             "samples": 2,
             "optimiser": "adam",
+            "optimiser_options": {},
             "precision": "float32",
             "threads": 1,
         },
-        "evaluation": {"features": "judge"},
+        "protocol": "papers.tiny.model:evaluate",
+        "evaluation": {"evaluators": {"taste": "judge"}, "points": 3},
     }
 
 
@@ -75,15 +77,19 @@ def test_what_is_resolved_twice_is_not_shared(tiny):
 
 def test_an_edited_file_is_read_again(tiny):
     assert resolve()["training"]["learning_rate"] == 0.01
-    tiny("value: 1.0e-2", "value: 3.0e-2")
+    tiny('value: 1.0e-2, source: "Sec. 2"', 'value: 3.0e-2, source: "Sec. 2"')
     assert resolve()["training"]["learning_rate"] == 0.03
 
 
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
-        ("{value: 1.0e-2, source", "{value: 1.0e-2, demo: 1.0e-3, source", "training.learning_rate"),
-        ("{value: 8, source", "{value: 8, reduced: 4, source", "training.batch_size"),
+        ("{value: 2.0e-2, source", "{value: 2.0e-2, demo: 1.0e-3, source", "training.learning_rate"),
+        (
+            'optimiser: {value: adam, source: "Sec. 2',
+            'optimiser: {value: adam, demo: sgd, source: "Sec. 2',
+            "optimiser",
+        ),
         ("hidden: {value: 4, source", "hidden: {value: 4, demo: 2, source", "small.arguments.hidden"),
         ("name: {value: points, source", "name: {value: points, demo: lines, source", "data.name"),
     ],
@@ -91,7 +97,7 @@ def test_an_edited_file_is_read_again(tiny):
 def test_a_scale_changes_budgets_only(tiny, old, new, named):
     tiny(old, new)
     with refused("papers/tiny/experiments.yaml", named, "a scale may not change this"):
-        resolve("paper")
+        spec.check("tiny", "paper")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +119,7 @@ def test_a_value_without_its_source_is_refused(tiny, old, new, named):
 def test_unknown_names_are_refused_with_those_there_are(tiny):
     with refused("scale `huge`", "demo, reduced, paper"):
         resolve("huge")
-    with refused("no model `big`", "small, large, judge"):
+    with refused("no model `big`", "small, large"):
         resolve(model="big")
     with refused("no experiment `circle`", "line"):
         spec.resolve("tiny", "circle", "small", "demo", 0)
@@ -131,39 +137,154 @@ def test_an_override_replaces_the_experiments_value(tiny):
 @pytest.mark.parametrize(
     ("old", "new", "parts"),
     [
-        ("paper: tiny\n", "", ("`paper` is missing",)),
-        ("    seeds: {value: 3, demo: 1, source: \"Table 1\"}\n", "", ("line", "`seeds` is missing")),
-        ("{line: [small, large]}, needs: metrics", "{line: [small, large]}", ("table1_line", "`needs` is missing")),
-        ("{line: [small]}}", "{line: [smal]}}", ("fig1_line", "no model `smal`")),
-        ("{line: [small]}}", "{circle: [small]}}", ("fig1_line", "no experiment `circle`")),
-        ("{line: [small]}}", "[small]}", ("fig1_line.runs", "write {experiment")),
-        ("demo: judge", "demo: jury", ("line.evaluation.features", "`jury` is neither")),
-        ("      epochs: {value: 50", "      epocs: {value: 50", ("line.training", "`epochs` is missing")),
-        ("          learning_rate: {value: 2", "          rate: {value: 2", ("large.training", "`rate` is unknown")),
-        ("        training:\n", "        trainings:\n", ("line.large", "`trainings` is unknown")),
+        ("paper: tiny\n", "", ("paper: is missing",)),
+        ('    seeds: {value: 3, demo: 1, source: "Table 1"}\n', "", ("line.seeds: is missing",)),
+        (
+            "        training:\n          learning_rate: {value: 2",
+            "        trainings:\n          x: {value: 2",
+            ("large.trainings: is unknown",),
+        ),
+        (
+            "papers.tiny.model:evaluate",
+            "papers.tiny.model.evaluate",
+            ("line.protocol: 'papers.tiny.model.evaluate' should",),
+        ),
         ("experiments:\n", "experiments: [\n", ("not valid YAML",)),
+        ("experiments:\n", "tables: {}\nexperiments:\n", ("tables: is unknown",)),
     ],
-)  # fmt: skip
+)
 def test_a_file_of_another_shape_is_one_line(tiny, old, new, parts):
     tiny(old, new)
     with refused("papers/tiny/experiments.yaml", *parts):
         spec.load("tiny")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        (
+            "learning_rate: {value: 2.0e-2",
+            "learning_rate: {value: 2e-2",
+            ("large.training.learning_rate: '2e-2'", "1.0e-3"),
+        ),
+        ("learning_rate: {value: 2.0e-2", "learning_rate: {value: 0", ("large.training.learning_rate: 0 should",)),
+        ("learning_rate: {value: 2.0e-2", "learning_rate: {value: .nan", ("large.training.learning_rate: nan should",)),
+        ("epochs: {value: 50, reduced: 20, demo: 6", "epochs: {value: 0", ("training.epochs: 0 should",)),
+        ("epochs: {value: 50, reduced: 20, demo: 6", "epochs: {value: -1", ("training.epochs: -1 should",)),
+        (
+            'batch_size: {value: 8, source: "Sec. 2"',
+            'batch_size: {value: 0, source: "S"',
+            ("training.batch_size: 0 should",),
+        ),
+        (
+            'threads: {value: 1, source: "ours"}\n    seeds',
+            'threads: {value: two, source: "o"}\n    seeds',
+            ("threads: 'two' should",),
+        ),
+        (
+            'threads: {value: 1, source: "ours"}\n    seeds',
+            'threads: {value: 0, source: "o"}\n    seeds',
+            ("threads: 0 should",),
+        ),
+        (
+            'precision: {value: float32, source: "assumption"',
+            'precision: {value: float16, source: "a"',
+            ("precision: 'float16' should",),
+        ),
+        ("seeds: {value: 3, demo: 1", "seeds: {value: 3, demo: x", ("line.seeds: 'x' is not possible",)),
+        ("seeds: {value: 3, demo: 1", "seeds: {value: 3, demo: 0", ("line.seeds: 0 is not possible",)),
+        ("hidden: {value: 4", "hidden: {value: 0", ("small.arguments.hidden: 0 should",)),
+        ("hidden: {value: 6", "hiden: {value: 6", ("large.arguments.hidden: is missing",)),
+        (
+            "hidden: {value: 6",
+            "width: {value: 6, source: S}\n          hidden: {value: 6",
+            ("large.arguments.width: is unknown",),
+        ),
+        ("points: {value: 9, demo: 3", "points: {value: 9, demo: all", ("line.evaluation.points: 'all' should",)),
+        (
+            "papers.tiny.model:evaluate",
+            "papers.tiny.model:evaluat",
+            ("line.evaluation: no function papers.tiny.model:evaluat",),
+        ),
+        ("papers.tiny.model:evaluate", "papers.tiny.modl:evaluate", ("papers.tiny.modl:evaluate", "no such module")),
+        ("demo: judge", "demo: jury", ("evaluators.taste: `jury` is none of",)),
+        ("name: {value: points", "name: {value: 3", ("line.data.name: missing or no text",)),
+        ("value: [2, 4, 8], demo: [2, 4]", "value: [2, 4, 8], demo: 2", ("small.sweep.hidden: write a list",)),
+        ("hidden: {value: [2, 4, 8]", "width: {value: [2, 4, 8]", ("small.sweep.width: the model has no argument",)),
+        ("demo: [2, 4]", "demo: [0]", ("small.arguments.hidden: 0 should",)),
+    ],
+)
+def test_a_value_that_cannot_be_is_one_line_before_anything_runs(tiny, old, new, parts):
+    tiny(old, new)
+    with refused("papers/tiny/experiments.yaml", *parts):
+        spec.check("tiny", "demo")
+
+
+def test_the_example_itself_is_sound(tiny):
+    for scale in spec.SCALES:
+        spec.check("tiny", scale)
+
+
 def test_seeds_and_evaluators_depend_on_the_scale(tiny):
     assert spec.seeds("tiny", "line", "demo") == [0]
     assert spec.seeds("tiny", "line", "paper") == [0, 1, 2]
-    assert spec.evaluators(resolve("demo")) == ["judge"]
-    assert spec.evaluators(resolve("paper")) == []
+    assert list(spec.evaluators(resolve("demo"))) == ["judge"]
+    assert [each.weights for each in spec.evaluators(resolve("paper")).values()] == ["inception_fid"]
 
 
-def test_targets_belong_to_one_paper(tiny, tmp_path):
-    assert spec.targets("tables") == {"table1_line": "tiny"}
-    assert spec.targets("figures") == {"fig1_line": "tiny"}
-    write_paper(tmp_path, EXPERIMENTS.replace("table1_line", "table9"), paper="other")
-    assert spec.targets("tables") == {"table9": "other", "table1_line": "tiny"}
-    with refused("figures fig1_line", "other", "tiny"):
-        spec.targets("figures")
+# Sweeps
+
+
+def test_a_swept_run_differs_from_its_model_in_the_swept_value_alone(tiny):
+    base, wide = resolve("paper"), resolve("paper", model="small~hidden=8")
+    assert wide["arguments"] == {"hidden": 8}
+    assert wide | {"model": "small", "arguments": base["arguments"]} == base
+
+
+def test_the_models_own_value_is_the_models_own_run_and_demo_has_fewer(tiny):
+    runs = {2: "line/small~hidden=2", 4: "line/small"}
+    assert spec.swept("tiny", "line", "small", "hidden", "demo") == runs
+    assert spec.swept("tiny", "line", "small", "hidden", "paper") == runs | {8: "line/small~hidden=8"}
+    assert not spec.exists("tiny", "line/small~hidden=8", "demo")
+    assert spec.exists("tiny", "line/small~hidden=8", "reduced")
+    for wrong in ("small~hidden=4", "small~hidden=3", "small~width=2", "small~hidden", "large~hidden=2"):
+        with refused(wrong.split("~")[0], wrong.split("~")[1]):
+            resolve("paper", model=wrong)
+
+
+# Evaluators that papers share, and comparability
+
+
+def test_papers_share_a_network_on_the_same_data(tiny, tmp_path):
+    write_paper(tmp_path, EXPERIMENTS.replace("paper: tiny", "paper: other"), paper="other")
+    key = spec.data_key(spec.data_part("tiny", "line", "demo"))
+    judge = spec.resolve("evaluators", key, "judge", "demo", 0)
+    assert judge["arguments"] == {"hidden": 2}
+    assert judge["modalities"] == {"x": "x1"}
+    with refused(f"evaluators/{key}", "no network `master`"):
+        spec.resolve("evaluators", key, "master", "demo", 0)
+    tiny('hidden: {value: 2, source: "ours"}', 'hidden: {value: 3, source: "ours"}')
+    with refused("papers/tiny/experiments.yaml: line.judge", "not as in papers/other"):
+        spec.resolve("evaluators", key, "judge", "demo", 0)
+
+
+def test_data_prepared_in_two_ways_have_two_names(tiny):
+    demo, paper = (spec.data_key(spec.data_part("tiny", "line", scale)) for scale in ("demo", "paper"))
+    assert demo != paper
+    assert demo.startswith("points-")
+    tiny('name: {value: points, source: "Sec. 1"}', 'name: {value: points, source: "another place"}')
+    assert spec.data_key(spec.data_part("tiny", "line", "demo")) == demo
+
+
+def test_only_what_the_paper_did_is_the_papers_own(tiny):
+    assert spec.is_papers_own(resolve("paper", seed=2))
+    assert spec.is_papers_own(resolve("paper", model="small~hidden=8"))
+    assert not spec.is_papers_own(resolve("reduced"))
+    assert not spec.is_papers_own(resolve("paper", overrides={"precision": "bfloat16"}))
+    tiny('threads: {value: 1, source: "ours"}\n    seeds', "threads: {value: 4, reduced: 1, source: o}\n    seeds")
+    tiny("epochs: {value: 50, reduced: 20, demo: 6", "epochs: {value: 50, demo: 6")
+    tiny("value: master, demo: judge, reduced: judge", "value: master, demo: judge")
+    assert spec.is_papers_own(resolve("reduced"))  # the same, on another number of threads
 
 
 def test_streams_of_random_numbers_are_independent_and_shared_by_the_models(tiny):
@@ -185,7 +306,7 @@ def test_the_checksum_ignores_the_order_of_keys_and_sees_every_value(tiny):
 
 def test_evaluation_is_no_part_of_what_training_depends_on(tiny):
     demo = resolve()
-    tiny("demo: judge", "demo: pretrained")
+    tiny("points: {value: 9, demo: 3", "points: {value: 9, demo: 4")
     assert spec.training_part(resolve()) == spec.training_part(demo)
     assert spec.sha256(resolve()) != spec.sha256(demo)
 
@@ -206,7 +327,8 @@ def test_every_hyperparameter_of_a_paper_says_where_it_comes_from(path):
     for name, experiment in content["experiments"].items():
         parts = {key: experiment[key] for key in ("data", "training", "seeds", "evaluation")}
         for model, entry in (experiment["models"] | experiment.get("evaluators", {})).items():
-            parts[model] = {key: entry[key] for key in ("arguments", "training", "evaluation") if key in entry}
+            inner = ("arguments", "sweep", "training", "evaluation")
+            parts[model] = {key: entry[key] for key in inner if key in entry}
         for where, leaf in leaves(parts, name):
             assert isinstance(leaf, dict), where
             assert leaf["source"].strip(), where
@@ -216,6 +338,7 @@ def test_every_hyperparameter_of_a_paper_says_where_it_comes_from(path):
 def test_every_run_of_every_paper_resolves(scale, monkeypatch):
     monkeypatch.chdir(ROOT)
     for paper in spec.papers():
-        for name, experiment in spec.load(paper)["experiments"].items():
-            for model in experiment["models"] | experiment.get("evaluators", {}):
+        spec.check(paper, scale)
+        for name, experiment in spec.load(paper).experiments.items():
+            for model in experiment.models:
                 assert spec.resolve(paper, name, model, scale, 0)["training"]["epochs"] > 0
