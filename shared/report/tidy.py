@@ -19,26 +19,10 @@ from shared.report.layout import Table, TextTable, cell_of
 from shared.report.reported import Cells, Reported, first_fault
 
 COLUMNS = [
-    "table",
-    "row",
-    "column",
-    "metric",
-    "unit",
-    "direction",
-    "reported_mean",
-    "reported_spread",
-    "reported_spread_kind",
-    "reported_n",
-    "reproduced_mean",
-    "reproduced_sd",
-    "reproduced_n",
-    "reproduced_se",
-    "reproduced_mc_error",
-    "difference",
-    "verdict",
-    "protocol",
-    "scale",
-    "data",
+    *("table", "row", "column", "metric", "unit", "direction"),
+    *("reported_mean", "reported_spread", "reported_spread_kind", "reported_n"),
+    *("reproduced_mean", "reproduced_sd", "reproduced_n", "reproduced_se", "reproduced_mc_error"),
+    *("difference", "verdict", "protocol", "scale", "data"),
 ]
 PAIRED_COLUMNS = ["row", "column", "other_row", "other_column", "difference", "standard_error", "n"]
 STAND_IN = "stand-in: "

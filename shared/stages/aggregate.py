@@ -1,5 +1,6 @@
-"""Command line: the metrics of a table's runs -> its tidy CSV, and beside it, where runs tell the values of single test
-points, <table>.paired.csv with the differences between cells.
+"""Command line: the metrics of a table's runs -> its tidy CSV, and <table>.paired.csv beside it.
+
+The latter has the differences between cells of which the runs tell the values of single test points.
 
 python -m shared.stages.aggregate --paper hmvae --table table2_oxford_flower --scale demo \\
     --margins config/margins.yaml --metrics runs/.../metrics.json ... --out results/table2_oxford_flower.csv
@@ -31,14 +32,6 @@ def frame_of(paper: str, name: str, runs: Sequence[Run], scale: str, margins: Pa
     return build(table, reported_of(paper, table), runs, load_margins(margins), scale, planned)
 
 
-def write_paired(csv: Path, frame: pd.DataFrame) -> None:
-    """Paired differences beside a table's CSV; no file where there are none."""
-    if len(frame):
-        write_text(paired_path(csv), to_csv(frame))
-    else:
-        paired_path(csv).unlink(missing_ok=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m shared.stages.aggregate", description=__doc__.split("\n")[0])
     parser.add_argument("--paper", required=True)
@@ -52,7 +45,7 @@ def main() -> None:
     check_scale(args.scale)
     table = table_of(args.paper, args.table)
     runs = load_runs(args.metrics, args.paper, args.scale)
-    write_paired(args.out, paired(table, runs))
+    write_text(paired_path(args.out), to_csv(paired(table, runs)))
     write_text(args.out, to_csv(frame_of(args.paper, args.table, runs, args.scale, args.margins)))
 
 

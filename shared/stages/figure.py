@@ -93,11 +93,12 @@ def _prepared(folder: Path, scale: str) -> tuple[dict[str, np.ndarray], dict[str
     return arrays, {"scale": scale, "data": about["description"], "stand_in": about["stand_in"]}
 
 
-def _pairs(arguments: Sequence[str], option: str) -> dict[str, Path]:
+def pairs(arguments: Sequence[str], option: str) -> dict[str, Path]:
+    """{name: path} of NAME=PATH. InputError: another form, or a name twice."""
     found: dict[str, Path] = {}
     for argument in arguments:
         name, separator, path = argument.partition("=")
-        if "~" in name:  # a swept run's name has an equals sign of its own
+        while name.count("~") > name.count("="):  # a swept run's name has equals signs of its own
             value, separator, path = path.partition("=")
             name = f"{name}={value}"
         if not separator or name in found:
@@ -118,7 +119,7 @@ def main() -> None:
     args = parser.parse_args()
 
     check_scale(args.scale)
-    sources = _pairs(args.samples, "--samples") | _pairs(args.data, "--data")
+    sources = pairs(args.samples, "--samples") | pairs(args.data, "--data")
     draw(args.paper, figure_of(args.paper, args.figure), args.scale, args.out_prefix, sources, args.csv)
 
 

@@ -19,7 +19,7 @@ from shared.report.layout import ARCHITECTURE, METRICS, Figure, Table, TextTable
 from shared.report.paper import targets
 from shared.report.tidy import PAIRED_COLUMNS, Run, load_runs, paired, paired_path, read_csv, run_of, to_csv
 from shared.run import spec as specification
-from shared.stages.aggregate import frame_of, write_paired
+from shared.stages.aggregate import frame_of
 from shared.stages.figure import draw
 from shared.stages.render import rendered
 
@@ -66,7 +66,10 @@ def publish(paper: str, scale: str) -> list[Path]:
     for name, frame in frames.items():
         csv = folder / f"{name}.csv"
         write_text(csv, to_csv(frame))
-        write_paired(csv, _paired(tables[name], csv, at_hand, changed))
+        pairs = _paired(tables[name], csv, at_hand, changed)
+        paired_path(csv).unlink(missing_ok=True)
+        if len(pairs):
+            write_text(paired_path(csv), to_csv(pairs))
         files = {csv.with_suffix(suffix): text for suffix, text in rendered(paper, name, csv).items()}
         for file, text in files.items():
             write_text(file, text)

@@ -11,7 +11,7 @@ import pytest
 from shared.errors import InputError
 from shared.files import sha256_of
 from shared.report.layout import Figure
-from shared.stages.figure import draw
+from shared.stages.figure import draw, pairs
 
 ABOUT = {"scale": "demo", "data": "digits", "stand_in": True}
 
@@ -42,7 +42,9 @@ def test_from_metrics_to_views(tmp_path):
     shown = run("shared.stages.render", *table, "--csv", f"{out}.csv", "--out-prefix", out, "--print")
     assert shown.returncode == 0, shown.stderr
     assert "19.2" in shown.stdout
-    assert {path.name for path in out.parent.iterdir()} == {f"table4_parameters.{s}" for s in ("csv", "tex", "md")}
+    assert {path.name for path in out.parent.iterdir()} == {
+        f"table4_parameters.{s}" for s in ("csv", "paired.csv", "tex", "md")
+    }
 
 
 def test_figure_is_the_same_bytes_twice(tmp_path):
@@ -159,6 +161,18 @@ def test_a_figure_warns_of_stand_ins_at_any_scale(tmp_path):
         sources, note = shown_of(file, "paper")
         assert set(sources["mnist/mhvae"]) == {"given"}
         assert note == "scale: paper · digits" + " · not comparable with the paper" * stand_in
+
+
+def test_the_names_of_swept_runs_hold_equals_signs():
+    given = ["e/a=x/samples.npz", "e/a~beta=0.5=x/a~beta=0.5/samples.npz", "e/a~b=1~c.d=2=x/a~b=1~c.d=2/samples.npz"]
+    assert {name: str(path) for name, path in pairs(given, "--samples").items()} == {
+        "e/a": "x/samples.npz",
+        "e/a~beta=0.5": "x/a~beta=0.5/samples.npz",
+        "e/a~b=1~c.d=2": "x/a~b=1~c.d=2/samples.npz",
+    }
+    for wrong in (["e/a~beta=0.5"], ["e/a"], ["e/a=x", "e/a=y"]):
+        with pytest.raises(InputError, match="give each once, as NAME=PATH"):
+            pairs(wrong, "--samples")
 
 
 def test_a_figure_of_data_alone_gets_the_prepared_arrays(tmp_path):
