@@ -16,7 +16,7 @@ from snakemake.utils import min_version
 
 sys.path.insert(0, workflow.basedir)
 from shared.data import ledger
-from shared.data.sources import LOADERS
+from shared.data.sources import source_of
 from shared.errors import InputError
 from shared.report.paper import check_margins, figure_of, owners, runs_at, table_of
 from shared.run import config as configuration, fingerprint, spec
@@ -189,7 +189,7 @@ for paper in PAPERS:
         localrule: True
 
 
-for dataset in ledger.datasets():
+for dataset in ledger.groups():
 
     # Downloads belong to no other rule: nothing touches the network unless it is asked for by name.
     rule:
@@ -209,7 +209,7 @@ for dataset in ledger.datasets():
 
 def raw_files(wildcards):
     part = DATA[wildcards.dataset]
-    groups = LOADERS[part["name"], part["source"]].groups
+    groups = source_of(part["name"], part["source"]).groups
     return [
         file
         for group in groups

@@ -1,12 +1,40 @@
 """Errors that a user can act on, and how the command lines show them."""
 
 import errno
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
 
 
 class InputError(Exception):
     """Something given to the package is wrong. The message is one line: what, where, and what to do about it."""
+
+
+def damaged(path: str | Path, problem: object) -> InputError:
+    """For what was fetched from outside and is not what it should be."""
+    return InputError(f"{path}: {problem}; delete it and fetch it again")
+
+
+def validated(kind: type[BaseModel], content: Any, where: str) -> Any:
+    """The content as this type. InputError: its first fault in one line that begins with `where` and names the key."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        found = first["input"]
+        if first["type"] == "missing":
+            problem = "is missing; add it"
+        elif first["type"] == "extra_forbidden":
+            problem = f"is unknown; there are {', '.join(kind.model_fields) or 'none'}"
+        else:
+            problem = f"{found!r} {first['msg'][first['msg'].find('should') :]}"
+        if isinstance(found, str) and re.fullmatch(r"[-+]?\d+e[-+]?\d+", found):
+            problem += "; YAML reads 1e-3 as text: write 1.0e-3"
+        raise InputError(f"{where}{'.'.join(map(str, first['loc']))}: {problem}") from None
 
 
 _OS_ADVICE = {
@@ -17,6 +45,7 @@ _OS_ADVICE = {
     errno.EPERM: "the system does not allow it; make the file or folder accessible, or choose another",
     errno.EEXIST: "something of that name is in the way; remove it or choose another path",
     errno.ENOTDIR: "a part of this path is a file, not a folder; remove that file or choose another path",
+    errno.ELOOP: "a link that leads back to itself; replace it by the file itself",
     errno.EISDIR: "this is a folder, where a file belongs; remove it or choose another path",
 }
 

@@ -1,6 +1,6 @@
-"""Prepared data sets (runs/<scale>/data/<dataset>) as tensors on a device."""
+"""Prepared data sets (runs/<scale>/data/<key>) as tensors on a device."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,25 @@ MAPPED_FROM_BYTES = 2**30
 
 @dataclass(frozen=True)
 class Split:
-    """All samples of one split: tensors by modality, and `labels`, if any, as class indices 0..C-1."""
+    """All samples of one split: tensors by modality, and `labels`, if any, as class indices that all splits share.
+
+    index: rows (N,) for modalities whose samples are not in order, or occur in several pairs: sample i of m is row
+    index[m][i] of tensors[m].
+    """
 
     tensors: dict[str, Tensor]
+    index: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(next(iter(self.tensors.values())))
+        name, tensor = next(iter(self.tensors.items()))
+        return len(self.index.get(name, tensor))
 
     def batch(self, index: Tensor | slice) -> Batch:
         """The samples at `index`; uint8 images become floats in [0, 1] with channels last in memory."""
-        return {name: as_input(tensor[index]) for name, tensor in self.tensors.items()}
+        return {
+            name: as_input(tensor[self.index[name][index] if name in self.index else index])
+            for name, tensor in self.tensors.items()
+        }
 
 
 def as_input(x: Tensor) -> Tensor:
@@ -39,20 +48,18 @@ def as_input(x: Tensor) -> Tensor:
 def load_split(folder: str | Path, split: str, modalities: dict[str, str], device: torch.device) -> Split:
     """A split with its modalities named as the experiment names them. InputError: a file is missing or damaged."""
     folder = Path(folder)
-    files = {m: folder / f"{key}_{split}.npy" for m, key in modalities.items()}
-    tensors = {m: torch.from_numpy(load_array(file)) for m, file in files.items()}
-    labels = folder / f"labels_{split}.npy"
-    if labels.exists():
-        files["labels"] = labels
-        tensors["labels"] = torch.from_numpy(np.unique(load_array(labels), return_inverse=True)[1])
-    (first, samples), *others = ((name, len(tensor)) for name, tensor in tensors.items())
-    for name, count in others:
-        if count != samples:
-            raise InputError(
-                f"{files[name]}: {count} samples, {files[first].name} has {samples}; "
-                "delete their folder and run the workflow again"
-            )
-    return Split({name: tensor.to(device) for name, tensor in tensors.items()})
+    names = dict(modalities)
+    if (folder / f"labels_{split}.npy").exists():
+        names["labels"] = "labels"
+    tensors, index = (
+        {
+            name: torch.from_numpy(load_array(path)).to(device)
+            for name, key in names.items()
+            if (path := folder / f"{key}_{split}{suffix}.npy").exists() or not suffix
+        }
+        for suffix in ("", "_index")
+    )
+    return Split(tensors, index)
 
 
 def load_array(path: Path) -> np.ndarray:
@@ -61,12 +68,8 @@ def load_array(path: Path) -> np.ndarray:
         # copy on write: the file is never changed, and torch gets the writable array that it asks for
         mapped = np.load(path, mmap_mode="c", allow_pickle=False)
     except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file; delete data.json beside it, if there is one, and run the workflow again"
-        ) from None
-    except (ValueError, EOFError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the system's: the file may be good
-            raise
+        raise InputError(f"{path}: the data set has no such array; name another, or delete its folder") from None
+    except (ValueError, EOFError) as error:
         raise InputError(f"{path}: unreadable ({error}); delete its folder and run the workflow again") from None
     return mapped if mapped.nbytes >= MAPPED_FROM_BYTES else np.array(mapped)
 

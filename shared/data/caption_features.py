@@ -17,6 +17,8 @@ import scipy.sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
 
+from shared.errors import InputError
+
 _MAX_TERMS = 3072  # the most frequent ones: their eigenvectors take seconds, and rarer terms matter little
 _RELATIVE_RANK_TOLERANCE = 1e-10
 
@@ -45,9 +47,14 @@ class CaptionFeatures:
 
         Returns:
             The map; the same bits for the same captions, whatever the number of threads.
+
+        InputError: no caption has a word.
         """
         vectoriser = TfidfVectorizer(ngram_range=(1, 2), max_features=_MAX_TERMS, dtype=np.float64)
-        terms = vectoriser.fit_transform(captions.ravel())
+        try:
+            terms = vectoriser.fit_transform(captions.ravel())
+        except ValueError as error:  # for text, there is but one
+            raise InputError(f"training captions: without a single word ({error}); fetch them again") from None
         with threadpool_limits(1):  # the order in which threads add numbers up must not show in the result
             directions = _right_singular_vectors(terms, dimension)
             return cls(vectoriser, directions @ _orthonormal_rows(directions.shape[1], dimension, seed))

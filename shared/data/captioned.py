@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.data.prepared import Prepared
+from shared.data.prepared import SPLITS, Prepared
 
 CAPTIONS_PER_IMAGE = 10
 # As options of experiments.yaml; the sources differ in the caption features that they can make.
@@ -52,22 +52,34 @@ class Captioned:
 
 
 def prepared(
-    splits: Mapping[str, Captioned], stand_in: bool, caption_features: str, description: str, files: Mapping[str, Path]
+    splits: Mapping[str, Captioned],
+    stand_in: bool,
+    caption_features: str,
+    description: str,
+    files: Mapping[str, Path],
+    official: bool = False,
 ) -> Prepared:
-    """The arrays that models see: features standardised with the training split's statistics (HMVAE, App. C.3)."""
+    """The arrays that models see: features standardised with the training split's statistics (HMVAE, App. C.3).
+
+    Splits share no class. Those of training count first, so that a classifier trained on them has as many outputs.
+    """
     standardise = Standardisation.of(splits["train"].features)
+    classes = [number for split in SPLITS for number in np.unique(splits[split].labels)]
+    place = {number: index for index, number in enumerate(classes)}
     return Prepared(
         splits={
             split: {
                 "x1": part.images,
                 "x2": standardise(part.features),
-                "labels": part.labels,
+                "labels": np.array([place[number] for number in part.labels]),
                 "captions": part.captions,
             }
             for split, part in splits.items()
         },
         stand_in=stand_in,
+        official=official,
         description=description,
+        classes=[f"class_{number:05d}" for number in classes],
         constants={"x2_mean": standardise.mean, "x2_std": standardise.std},
         files=files,
         notes={"caption_features": caption_features},

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from shared.data.mnist import BINARISE, SIDE, split_images
+from shared.data.mnist import SIDE, Options, split_images
 from shared.data.prepared import DatasetSpec, Prepared
 
 # Three pixels for one, and a margin of two: a digit is 24 pixels high, a little more than MNIST's 20.
@@ -14,7 +14,7 @@ _INNER = 24
 
 
 def load(spec: DatasetSpec, data_root: Path) -> Prepared:
-    options = spec.read(binarise=BINARISE, split_seed=0)
+    options = spec.read(Options)
     digits = load_digits()
     images = np.stack([enlarge(image) for image in digits.images])
     made_of = "scikit-learn's digits scaled to 28x28"

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageDraw
+from pydantic import NonNegativeInt
 
 from shared.data.celeba import ATTRIBUTES, IMAGE_SIZE
-from shared.data.prepared import LARGEST_SIDE, LEAST_IMAGES, DatasetSpec, Prepared, Whole
+from shared.data.prepared import DatasetOptions, DatasetSpec, ImageCount, ImageSize, Prepared
 
 IMAGES = 3000
 _SIDE = 192  # drawn in this size and averaged, for smooth edges
@@ -45,15 +46,19 @@ Attributes = dict[str, bool]
 Points = list[tuple[float, float]]
 
 
+class Options(DatasetOptions):
+    image_size: ImageSize = IMAGE_SIZE
+    images: ImageCount = IMAGES
+    seed: NonNegativeInt = 0
+
+
 def load(spec: DatasetSpec, data_root: Path) -> Prepared:
     """Draw the faces; eight tenths are for training, a tenth each for validation and testing.
 
     Options image_size (pixels), images (number), seed. InputError: so few images that a part would be empty, or such
     large ones that they would not fit in memory.
     """
-    options = spec.read(
-        image_size=Whole(IMAGE_SIZE, most=LARGEST_SIDE), images=Whole(IMAGES, least=LEAST_IMAGES), seed=0
-    )
+    options = spec.read(Options)
     images, attributes = draw(options.images, options.seed, options.image_size)
     tenth = options.images // 10
     cuts = [options.images - 2 * tenth, options.images - tenth]

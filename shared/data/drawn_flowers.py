@@ -11,13 +11,15 @@ seen.
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
+from pydantic import NonNegativeInt, PositiveInt
 
 from shared.data.caption_features import CaptionFeatures
 from shared.data.captioned import CAPTION_DIM, CAPTIONS_PER_IMAGE, IMAGE_SIZE, Captioned, prepared
-from shared.data.prepared import LARGEST_SIDE, SPLITS, DatasetSpec, Prepared, Whole
+from shared.data.prepared import SPLITS, DatasetOptions, DatasetSpec, ImageSize, Prepared
 
 # As many classes a split, and the same numbers, as the official split has.
 CLASSES = {"train": range(41, 103), "val": range(21, 41), "test": range(1, 21)}
@@ -99,15 +101,17 @@ class DrawnFlowers:
     classes: dict[int, FlowerClass]
 
 
+class Options(DatasetOptions):
+    caption_features: Literal["tfidf_svd", "char_cnn_rnn_or_tfidf_svd"] = "tfidf_svd"
+    image_size: ImageSize = IMAGE_SIZE
+    caption_dim: PositiveInt = CAPTION_DIM
+    images_per_class: PositiveInt = 20
+    seed: NonNegativeInt = 0
+
+
 def load(spec: DatasetSpec, data_root: Path) -> Prepared:
     """The drawn data set. InputError: caption features that exist for real captions only."""
-    options = spec.read(
-        caption_features=("tfidf_svd", "char_cnn_rnn_or_tfidf_svd"),
-        image_size=Whole(IMAGE_SIZE, most=LARGEST_SIDE),
-        caption_dim=CAPTION_DIM,
-        images_per_class=20,
-        seed=0,
-    )
+    options = spec.read(Options)
     flowers = draw(options.images_per_class, options.seed, options.image_size)
     rows = {split: np.flatnonzero(np.isin(flowers.labels, CLASSES[split])) for split in SPLITS}
     features = CaptionFeatures.fit(flowers.captions[rows["train"]], options.caption_dim)

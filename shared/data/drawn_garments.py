@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageDraw
+from pydantic import NonNegativeInt
 
-from shared.data.mnist import BINARISE, CLASSES, SIDE, split_images
-from shared.data.prepared import LEAST_IMAGES, DatasetSpec, Prepared, Whole
+from shared.data import mnist
+from shared.data.mnist import CLASSES, SIDE, split_images
+from shared.data.prepared import DatasetSpec, ImageCount, Prepared
 
 # Drawn at four times the size and averaged, for smooth edges.
 _SCALE = 4
@@ -22,13 +24,18 @@ _CENTRE = 14.0
 Points = list[tuple[float, float]]
 
 
+class Options(mnist.Options):
+    images: ImageCount = 3000
+    seed: NonNegativeInt = 0
+
+
 def load(spec: DatasetSpec, data_root: Path) -> Prepared:
     """Draw and split the garments.
 
     Options binarise, split_seed as for the official images, images (number), seed. InputError: so few images that a
     split would be empty.
     """
-    options = spec.read(binarise=BINARISE, split_seed=0, images=Whole(3000, least=LEAST_IMAGES), seed=0)
+    options = spec.read(Options)
     images, labels = draw(options.images, options.seed)
     made_of = "garments drawn by the package"
     return split_images(spec.name, images, labels, options, stand_in=True, made_of=made_of, files={})

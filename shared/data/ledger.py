@@ -4,6 +4,7 @@ Snakemake reads it through this module, so it imports neither torch nor pandas.
 """
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -33,99 +34,72 @@ class Checksum:
         return self.of(path).startswith(self.digest)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One external file. `path` and `alternatives` are relative to the data root, `bytes` is its size."""
+    """One external file; ledger.yaml says what the fields are. `key` is its name in its group."""
 
     key: str
     path: str
-    url: str | None
-    bytes: int | None
-    checksum: Checksum | None
-    required: bool
     purpose: str
     licence: str
     source: str
-    alternatives: tuple[str, ...]
-    by_hand: str
+    url: str | None = None
+    gdrive: str | None = None
+    checksum: Checksum | None = None
+    required: bool = True
+    alternatives: tuple[str, ...] = ()
+    by_hand: str = ""
 
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """What a local file or folder is made of."""
-
-    sha256: str
-    bytes: int
-
-
-def _checksum(fields: dict) -> Checksum | None:
-    for name, algorithm in (("sha256", "sha256"), ("sha256_prefix", "sha256"), ("md5", "md5")):
-        if digest := fields.get(name):
-            return Checksum(algorithm, str(digest).lower())
-    return None
+    @property
+    def fetchable(self) -> bool:
+        return bool(self.url or self.gdrive)
 
 
 @cache
 def _ledger() -> dict[str, tuple[Entry, ...]]:
-    groups = yaml.safe_load(LEDGER.read_text(encoding="utf-8"))
     return {
-        dataset: tuple(
-            Entry(
-                key=key,
-                path=fields["path"],
-                url=fields["url"],
-                bytes=fields["bytes"],
-                checksum=_checksum(fields),
-                required=fields["required"],
-                purpose=fields["purpose"],
-                licence=fields["licence"],
-                source=fields["source"],
-                alternatives=tuple(fields.get("alternatives", ())),
-                by_hand=fields.get("by_hand", ""),
-            )
+        group: tuple(
+            Entry(key=key, **fields | {"checksum": Checksum(*text.split(":")) if text else None})
             for key, fields in entries.items()
+            for text in [fields.get("checksum")]
         )
-        for dataset, entries in groups.items()
+        for group, entries in yaml.safe_load(LEDGER.read_text(encoding="utf-8")).items()
     }
 
 
-def datasets() -> tuple[str, ...]:
+def groups() -> tuple[str, ...]:
     return tuple(_ledger())
 
 
-def entries(dataset: str) -> tuple[Entry, ...]:
-    """All entries of a data set, in the ledger's order. InputError: the ledger knows no such data set."""
-    try:
-        return _ledger()[dataset]
-    except KeyError:
-        known = ", ".join(datasets())
-        raise InputError(f"dataset {dataset!r}: not in the ledger of files; choose one of {known}") from None
+def entries(group: str) -> tuple[Entry, ...]:
+    """All entries of a group, in the ledger's order. KeyError: no such group or key, here and below, is a defect."""
+    return _ledger()[group]
 
 
-def entry(dataset: str, key: str) -> Entry:
-    """One entry. KeyError: the ledger has no such entry, which is a defect of the caller."""
-    return {each.key: each for each in entries(dataset)}[key]
+def entry(group: str, key: str) -> Entry:
+    return {each.key: each for each in entries(group)}[key]
 
 
 def locate(data_root: str | Path, entry: Entry) -> Path | None:
     """The local file or folder of an entry: its own path, else the first alternative there is, else None."""
-    root = Path(data_root)
     for pattern in (entry.path, *entry.alternatives):
-        found = sorted(root.glob(pattern))
-        if found:
+        if found := sorted(Path(data_root).glob(pattern)):
             return found[0]
     return None
 
 
-def require(data_root: str | Path, dataset: str, key: str) -> Path:
+def require(data_root: str | Path, group: str, key: str) -> Path:
     """As `locate`, and checked, so that nobody reads what is not the official file.
 
     InputError: there is no local file, or it is not the right one; the line says what to fetch and where to put it.
     """
-    wanted = entry(dataset, key)
-    found, how = locate(data_root, wanted), how_to_get(data_root, dataset, wanted)
+    wanted = entry(group, key)
+    own, found = Path(data_root) / wanted.path, locate(data_root, wanted)
+    how = f"{wanted.by_hand} It belongs in {own.parent}"
+    if wanted.fetchable:
+        how = f"run `python -m shared.data.download --dataset {group} --data-root {data_root}`"
     if found is None:
-        raise InputError(f"{Path(data_root) / wanted.path}: missing; {how}")
+        raise InputError(f"{own}: missing; {how}")
     if problem := fault(data_root, wanted, found):
         raise InputError(f"{found}: {problem}; delete it and fetch it again: {how}")
     return found
@@ -137,49 +111,38 @@ def fault(data_root: str | Path, entry: Entry, path: Path) -> str | None:
     What has the official name must be the official file. An alternative must not be empty, and be a file or a folder
     as its name promises.
     """
-    if path.is_dir() and path.suffix:
-        return "a folder, where a file belongs"
-    if path.is_file() and not path.suffix:
-        return "a file, where a folder belongs"
-    if path.is_dir():
+    if not path.suffix:
+        if not path.is_dir():
+            return "a file, where a folder belongs"
         return None if any(path.iterdir()) else "an empty folder"
+    if not path.is_file():
+        return "a folder, where a file belongs" if path.is_dir() else "no regular file"
     if not path.stat().st_size:
         return "an empty file, 0 bytes"
-    official = path == Path(data_root) / entry.path
-    problem = mismatch(path, entry.bytes, entry.checksum) if official else None
-    if problem is None:
+    if path != Path(data_root) / entry.path or entry.checksum is None or entry.checksum.matches(path):
         return None
+    expected, found = entry.checksum.digest[:16], entry.checksum.of(path)[:16]
     own = f" (a version of your own is called {' or '.join(entry.alternatives)})" if entry.alternatives else ""
-    return f"not the official file, {problem}{own}"
+    return f"not the official file, {entry.checksum.algorithm} {found}... instead of {expected}...{own}"
 
 
-def mismatch(path: Path, size: int | None, checksum: Checksum | None) -> str | None:
-    """How a file differs from what is expected of it, None if it does not."""
-    actual = path.stat().st_size
-    if size is not None and actual != size:
-        return f"{actual} bytes instead of {size}"
-    if checksum is not None and not checksum.matches(path):
-        return f"{checksum.algorithm} {checksum.of(path)[:16]}... instead of {checksum.digest[:16]}..."
-    return None
+def official(data_root: str | Path, group: str, files: Mapping[str, Path]) -> bool:
+    """Whether all files ({key: path}) with a known checksum are the ones that have it, and no alternatives."""
+    wanted = {key: entry(group, key) for key in files}
+    return all(path == Path(data_root) / wanted[key].path or not wanted[key].checksum for key, path in files.items())
 
 
-def how_to_get(data_root: str | Path, dataset: str, entry: Entry) -> str:
-    """One line on how to obtain an entry's file."""
-    if entry.url is not None:
-        return f"run `python -m shared.data.download --dataset {dataset} --data-root {data_root}`"
-    return f"{entry.by_hand} It belongs in {(Path(data_root) / entry.path).parent}"
+def present_files(data_root: str | Path, groups: Iterable[str]) -> list[Path]:
+    """The local files and folders of groups, in the ledger's order: what a data set made of them can read."""
+    found = (locate(data_root, each) for group in groups for each in entries(group))
+    return [path for path in found if path is not None and (path.is_file() or path.is_dir())]
 
 
-def present_files(data_root: str | Path, dataset: str) -> list[Path]:
-    """The local files and folders of a data set, in the ledger's order: what a run on it can read."""
-    found = (locate(data_root, each) for each in entries(dataset))
-    return [path for path in found if path is not None]
-
-
-def fingerprint(path: Path) -> Fingerprint:
-    """Checksum and size of a file; for a folder, of the sorted list of its files' checksums and names."""
+def fingerprint(path: Path) -> dict[str, str | int]:
+    """Name, checksum and size of a file; for a folder, of the sorted list of its files' checksums and names."""
     if path.is_file():
-        return Fingerprint(sha256_of(path), path.stat().st_size)
+        return {"file": path.name, "sha256": sha256_of(path), "bytes": path.stat().st_size}
     files = sorted(each for each in path.rglob("*") if each.is_file())
     listing = "".join(f"{sha256_of(each)}  {each.relative_to(path).as_posix()}\n" for each in files)
-    return Fingerprint(hashlib.sha256(listing.encode()).hexdigest(), sum(each.stat().st_size for each in files))
+    digest = hashlib.sha256(listing.encode()).hexdigest()
+    return {"file": path.name, "sha256": digest, "bytes": sum(each.stat().st_size for each in files)}

@@ -5,27 +5,25 @@ Zisserman (2008), the captions and the 62/20/20 class lists of Reed et al. (2016
 char-CNN-RNN caption features of Zhang et al. (2017).
 """
 
-import io
 import re
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import scipy.io
 from PIL import Image
+from pydantic import PositiveInt
 
 from shared.data import ledger
-from shared.data.archives import read_members
+from shared.data.archives import read_image, read_members
 from shared.data.caption_features import CaptionFeatures
 from shared.data.captioned import CAPTION_DIM, CAPTIONS_PER_IMAGE, IMAGE_SIZE, Captioned, prepared
-from shared.data.prepared import LARGEST_SIDE, SPLITS, DatasetSpec, Prepared, Whole
+from shared.data.prepared import SPLITS, DatasetOptions, DatasetSpec, ImageSize, Prepared
 from shared.data.restricted_pickle import load_arrays
-from shared.errors import InputError
+from shared.errors import InputError, damaged
 
 DATASET = "oxford_flower"
-_BAD_MAT = (KeyError, ValueError, TypeError, NotImplementedError, zlib.error, scipy.io.matlab.MatReadError)
-_ADVICE = "delete it and fetch the official one"
 _EMBEDDING_KEYS = ("embeddings_train", "embeddings_train_names", "embeddings_test", "embeddings_test_names")
 
 _IMAGE_MEMBER = re.compile(r"(?:^|/)image_(\d{5})\.\w+$")
@@ -33,25 +31,28 @@ _CAPTION_MEMBER = re.compile(r"(?:^|/)text_c10/class_(\d{5})/image_(\d{5})\.txt$
 _CLASS_LIST_MEMBER = re.compile(r"(?:^|/)(train|val|test)classes\.txt$")
 
 
+class Options(DatasetOptions):
+    """image_size: side in pixels. caption_dim: number of features."""
+
+    caption_features: Literal["tfidf_svd", "char_cnn_rnn", "char_cnn_rnn_or_tfidf_svd"] = "tfidf_svd"
+    image_size: ImageSize = IMAGE_SIZE
+    caption_dim: PositiveInt = CAPTION_DIM
+
+
 def load(spec: DatasetSpec, data_root: str | Path) -> Prepared:
     """Read, check and pair the official files.
 
     InputError: a file is missing or damaged, captions and labels disagree, or classes are in two splits.
     """
-    options = spec.read(
-        caption_features=("tfidf_svd", "char_cnn_rnn", "char_cnn_rnn_or_tfidf_svd"),
-        image_size=Whole(IMAGE_SIZE, most=LARGEST_SIDE),
-        caption_dim=CAPTION_DIM,
-    )
-    root = Path(data_root)
-    files = {key: ledger.require(root, DATASET, key) for key in ("images", "labels", "captions")}
-    embedding_files = _embedding_files(options.caption_features, root)
+    options = spec.read(Options)
+    files = {key: ledger.require(data_root, DATASET, key) for key in ("images", "labels", "captions")}
+    embedding_files = _embedding_files(options.caption_features, data_root)
 
-    labels = read_labels(files["labels"])
-    captions, class_lists = read_captions(files["captions"])
-    numbers = _numbers_by_split(labels, captions, class_lists, files["captions"])
+    labels = scipy.io.loadmat(files["labels"])["labels"].ravel().astype(np.int64)
+    captions, split_of = read_captions(files["captions"], labels)
+    numbers = {split: 1 + np.flatnonzero([split_of.get(c) == split for c in labels]) for split in SPLITS}
     images = read_images(files["images"], np.concatenate(list(numbers.values())), options.image_size)
-    caption_rows = {split: np.array([captions[n][1] for n in numbers[split]]) for split in SPLITS}
+    caption_rows = {split: np.array([captions[n] for n in numbers[split]]) for split in SPLITS}
     if embedding_files:
         embeddings = _read_embeddings(embedding_files, options.caption_dim)
         features = {split: _features_of(numbers[split], embeddings, embedding_files) for split in SPLITS}
@@ -71,91 +72,48 @@ def load(spec: DatasetSpec, data_root: str | Path) -> Prepared:
             for split in SPLITS
         },
         stand_in=False,
+        official=bool(embedding_files) and ledger.official(data_root, DATASET, files | embedding_files),
         caption_features=name,
         description=f"Oxford Flower, caption features {name}",
         files=files | embedding_files,
     )
 
 
-def read_labels(path: Path) -> np.ndarray:
-    """Class numbers from 1, int64 (number of images,), from imagelabels.mat. InputError: no such content."""
-    try:
-        return scipy.io.loadmat(path)["labels"].ravel().astype(np.int64)
-    except _BAD_MAT as error:
-        raise InputError(f"{path}: holds no image labels ({error}); {_ADVICE}") from None
-
-
-def read_captions(path: Path) -> tuple[dict[int, tuple[int, list[str]]], dict[str, list[int]]]:
+def read_captions(path: Path, labels: np.ndarray) -> tuple[dict[int, list[str]], dict[int, str]]:
     """Captions and class lists from cvpr2016_flowers.tar.gz, or the folder it was unpacked to.
 
-    Returns:
-        image number -> (class number, ten captions), and split -> class numbers.
+    labels: the class of every image, (number of images,), to which the captions must fit.
 
-    InputError: a caption file without exactly ten lines, a class list missing, or the lists overlap.
+    Returns:
+        image number -> ten captions, and class number -> split.
+
+    InputError: a caption file without exactly ten lines, captions of an image missing or in another class's folder, a
+    class list missing, or a class in two of them.
     """
-    captions: dict[int, tuple[int, list[str]]] = {}
-    class_lists: dict[str, list[int]] = {}
+    captions: dict[int, list[str]] = {}
+    folder_of: dict[int, int] = {}
+    split_of: dict[int, str] = {}
     for name, content in read_members(path, lambda n: bool(_CAPTION_MEMBER.search(n) or _CLASS_LIST_MEMBER.search(n))):
         lines = [line.strip() for line in content.decode("utf-8", errors="replace").splitlines() if line.strip()]
         if match := _CAPTION_MEMBER.search(name):
             if len(lines) != CAPTIONS_PER_IMAGE:
-                raise InputError(
-                    f"{path}: {name} has {len(lines)} captions instead of {CAPTIONS_PER_IMAGE}; "
-                    f"write one caption a line, or {_ADVICE}"
-                )
-            captions[int(match[2])] = (int(match[1]), lines)
-        elif match := _CLASS_LIST_MEMBER.search(name):
-            class_lists[match[1]] = [_class_number(path, name, line) for line in lines]
-    _check_class_lists(path, class_lists)
-    return captions, class_lists
-
-
-def _class_number(path: Path, name: str, line: str) -> int:
-    match = re.fullmatch(r"class_(\d{5})", line)
-    if match is None:
-        raise InputError(f"{path}: {name} has the line {line!r} instead of a class such as class_00041")
-    return int(match[1])
-
-
-def _check_class_lists(path: Path, class_lists: Mapping[str, list[int]]) -> None:
+                raise damaged(path, f"{name} has {len(lines)} captions instead of {CAPTIONS_PER_IMAGE}")
+            captions[int(match[2])], folder_of[int(match[2])] = lines, int(match[1])
+            continue
+        for line in lines:
+            match = re.fullmatch(r"class_(\d{5})", line)
+            if match is None or int(match[1]) in split_of:
+                raise damaged(path, f"{name} has the line {line!r}: no class such as class_00041, or one listed before")
+            split_of[int(match[1])] = _CLASS_LIST_MEMBER.search(name)[1]
+    wanted = [(number, label) for number, label in enumerate(labels.tolist(), 1) if label in split_of]
+    for number, label in wanted:
+        if folder_of.get(number) != label:
+            found = f"of class {folder_of[number]}" if number in folder_of else "missing"
+            raise damaged(path, f"image_{number:05d} is of class {label}, its captions are {found}")
     for split in SPLITS:
-        if not class_lists.get(split):
-            raise InputError(f"{path}: {split}classes.txt is missing or empty; {_ADVICE}")
-    seen: dict[int, str] = {}
-    for split in SPLITS:
-        for number in class_lists[split]:
-            if number in seen:
-                raise InputError(
-                    f"{path}: class_{number:05d} is in {seen[number]}classes.txt and {split}classes.txt; "
-                    "classes must not be shared, fetch the official lists"
-                )
-            seen[number] = split
-
-
-def _numbers_by_split(
-    labels: np.ndarray,
-    captions: Mapping[int, tuple[int, list[str]]],
-    class_lists: Mapping[str, list[int]],
-    path: Path,
-) -> dict[str, np.ndarray]:
-    """Image numbers of each split, ascending. InputError: labels and caption folders disagree on an image."""
-    for number, (folder, _) in captions.items():
-        label = labels[number - 1] if 1 <= number <= len(labels) else None
-        if label != folder:
-            raise InputError(
-                f"{path}: image_{number:05d} has captions in class_{folder:05d}, but imagelabels.mat says "
-                f"{'nothing of it' if label is None else f'class {label}'}; fetch the official files"
-            )
-    numbers = {split: 1 + np.flatnonzero(np.isin(labels, class_lists[split])) for split in SPLITS}
-    for split, of_split in numbers.items():
-        without = [n for n in of_split if n not in captions]
-        if without:
-            raise InputError(
-                f"{path}: no captions for image_{without[0]:05d} ({len(without)} such images in {split}); {_ADVICE}"
-            )
-        if not len(of_split):
-            raise InputError(f"{path}: no image of imagelabels.mat is of a class in {split}classes.txt")
-    return numbers
+        if split not in {split_of[label] for _, label in wanted}:
+            raise damaged(path, f"{split}classes.txt is missing, or names no class of any image")
+    return captions, split_of
 
 
 def read_images(path: Path, numbers: Iterable[int], size: int) -> dict[int, np.ndarray]:
@@ -171,20 +129,11 @@ def read_images(path: Path, numbers: Iterable[int], size: int) -> dict[int, np.n
 
     images = {}
     for name, content in read_members(path, is_wanted):
-        images[int(_IMAGE_MEMBER.search(name)[1])] = _decode(path, name, content, size)
+        square = centre_crop_and_resize(read_image(content, f"{path}: {name}"), size)
+        images[int(_IMAGE_MEMBER.search(name)[1])] = np.asarray(square).transpose(2, 0, 1).copy()
     if missing := sorted(wanted - images.keys()):
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputError(f"{path}: image_{missing[0]:05d}{more} missing; add it, or {_ADVICE}")
+        raise damaged(path, f"image_{missing[0]:05d} missing, one of {len(missing)}")
     return images
-
-
-def _decode(path: Path, name: str, content: bytes, size: int) -> np.ndarray:
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            square = centre_crop_and_resize(image.convert("RGB"), size)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: {name} cannot be read as an image ({error}); {_ADVICE}") from None
-    return np.asarray(square).transpose(2, 0, 1).copy()
 
 
 def centre_crop_and_resize(image: Image.Image, size: int) -> Image.Image:
@@ -198,18 +147,15 @@ def centre_crop_and_resize(image: Image.Image, size: int) -> Image.Image:
     return image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BILINEAR)
 
 
-def _embedding_files(wanted: str, root: Path) -> dict[str, Path]:
+def _embedding_files(wanted: str, data_root: str | Path) -> dict[str, Path]:
     """The four pickles of caption embeddings, or nothing where those are not wanted."""
-    if wanted == "tfidf_svd":
+    found = [ledger.locate(data_root, ledger.entry(DATASET, key)) for key in _EMBEDDING_KEYS]
+    if wanted == "tfidf_svd" or (wanted == "char_cnn_rnn_or_tfidf_svd" and None in found):
         return {}
-    found = {key: ledger.locate(root, ledger.entry(DATASET, key)) for key in _EMBEDDING_KEYS}
-    missing = [key for key, path in found.items() if path is None]
-    if not missing:
-        return {key: ledger.require(root, DATASET, key) for key in _EMBEDDING_KEYS}
-    if wanted == "char_cnn_rnn_or_tfidf_svd":
-        return {}
-    entry = ledger.entry(DATASET, missing[0])
-    raise InputError(f"{root / entry.path}: missing; {entry.by_hand} scale=reduced runs without it, on TF-IDF features")
+    try:
+        return {key: ledger.require(data_root, DATASET, key) for key in _EMBEDDING_KEYS}
+    except InputError as error:
+        raise InputError(f"{error} scale=reduced runs without them, on TF-IDF features") from None
 
 
 def _read_embeddings(files: Mapping[str, Path], dimension: int) -> dict[int, np.ndarray]:

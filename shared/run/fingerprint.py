@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from shared.data.sources import LOADERS
+from shared.data.sources import source_of
 from shared.errors import InputError
 
 PACKAGES = ("shared", "papers")
@@ -83,7 +83,7 @@ def fingerprint(modules: list[str]) -> str:
 
 def of_data(spec: dict[str, Any]) -> str:
     """Of the code that prepares a data set: the specification's `data`."""
-    return fingerprint(["shared.stages.prepare", LOADERS[spec["name"], spec["source"]]])
+    return fingerprint(["shared.stages.prepare", source_of(spec["name"], spec["source"]).module])
 
 
 def of_training(spec: dict[str, Any]) -> str:

@@ -11,7 +11,6 @@ import ast
 import builtins
 import hashlib
 import json
-import re
 import typing
 from copy import deepcopy
 from functools import cache
@@ -20,9 +19,9 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints
 
-from shared.errors import InputError
+from shared.errors import InputError, validated
 
 SCALES = ("demo", "reduced", "paper")
 PAPERS = Path("papers")
@@ -119,24 +118,6 @@ def _parsed(path: str, text: str) -> Paper:
         return validated(Paper, yaml.safe_load(text), f"{path}: ")
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-
-
-def validated(kind: type[BaseModel], content: Any, where: str) -> Any:
-    """The content as this type. InputError: its first fault in one line that begins with `where` and names the key."""
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        found = first["input"]
-        if first["type"] == "missing":
-            problem = "is missing; add it"
-        elif first["type"] == "extra_forbidden":
-            problem = f"is unknown; there are {', '.join(kind.model_fields)}"
-        else:
-            problem = f"{found!r} {first['msg'][first['msg'].find('should') :]}"
-        if isinstance(found, str) and re.fullmatch(r"[-+]?\d+e[-+]?\d+", found):
-            problem += "; YAML reads 1e-3 as text: write 1.0e-3"
-        raise InputError(f"{where}{'.'.join(map(str, first['loc']))}: {problem}") from None
 
 
 def _at(node: Any, scale: str, where: str, key: str) -> Any:

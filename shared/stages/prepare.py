@@ -1,30 +1,28 @@
 """Raw data to the arrays that training and evaluation read.
 
-    python -m shared.stages.prepare --dataset mnist --spec '{"name": "mnist", "source": "digits"}' --data-root data \
-        --out runs/demo/data/mnist
+    python -m shared.stages.prepare --spec '{"name": "mnist", "source": "digits"}' --data-root data --out digits
 
-writes one NumPy file per array and split (`x1_train.npy`, ...), which are read memory-mapped, and data.json (what they
-are made of), the same bytes for the same input.
+writes to the folder `--out`, and nowhere else, one NumPy file per array and split (`x1_train.npy`, and
+`x1_train_index.npy` where samples are rows of it in another order), which are read memory-mapped, and data.json (what
+they are made of), the same bytes for the same input.
 """
 
 import argparse
 import hashlib
 import importlib
-import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from shared.data import ledger
 from shared.data.prepared import Array, DatasetSpec, Prepared, Rows
-from shared.data.sources import LOADERS
-from shared.errors import InputError, describe, run_cli
+from shared.data.sources import source_of
+from shared.errors import run_cli
 from shared.files import atomic_path, sha256_of, write_json
-
-logger = logging.getLogger(__name__)
 
 
 def prepare(spec: DatasetSpec, data_root: Path, out: Path) -> None:
@@ -32,32 +30,32 @@ def prepare(spec: DatasetSpec, data_root: Path, out: Path) -> None:
 
     InputError: no such data set or source, or its files are missing or wrong. OSError: the disk is full, for one.
     """
-    module = LOADERS.get((spec.name, spec.source))
-    if module is None:
-        known = "; ".join(f"{name} ({source})" for name, source in LOADERS)
-        raise InputError(f"dataset {spec.name!r} with source {spec.source!r}: unknown; there are {known}")
-    logger.info("%s: reading (%s)", spec.name, spec.source)
+    module = source_of(spec.name, spec.source).module
+    print(f"{spec.name}: reading ({spec.source})", flush=True)
     data: Prepared = importlib.import_module(module).load(spec, data_root)
-    files = {key: _provenance(path) for key, path in data.files.items()}
+    about = {
+        "dataset": spec.name,
+        "source": spec.source,
+        "stand_in": data.stand_in,
+        "official": data.official,
+        "description": data.description,
+        **({"classes": list(data.classes)} if data.classes else {}),
+        **data.notes,
+        "splits": {split: _size(data, split) for split in data.splits},
+        "files": {key: ledger.fingerprint(path) for key, path in data.files.items()},
+    }
     with _all_or_nothing(out):
         checksums = _write_arrays(data, out)
-        write_json(
-            out / "data.json",
-            {"dataset": spec.name, "source": spec.source, "stand_in": data.stand_in, "description": data.description}
-            | dict(data.notes)
-            | {
-                "splits": {split: _size(arrays) for split, arrays in data.splits.items()},
-                "files": files,
-                "sha256": hashlib.sha256(checksums.encode()).hexdigest(),
-            },
-        )
-    counts = ", ".join(f"{split} {len(next(iter(arrays.values())))}" for split, arrays in data.splits.items())
-    logger.info("%s: %s samples; %s", spec.name, counts, data.description)
+        write_json(out / "data.json", about | {"sha256": hashlib.sha256(checksums.encode()).hexdigest()})
+    counts = ", ".join(f"{split} {about['splits'][split]['samples']}" for split in data.splits)
+    print(f"{spec.name}: {counts} samples; {data.description}")
 
 
-def _size(arrays: Mapping[str, Array]) -> dict[str, int]:
-    size = {"samples": len(next(iter(arrays.values())))}
-    return size | ({"classes": len(np.unique(arrays["labels"]))} if "labels" in arrays else {})
+def _size(data: Prepared, split: str) -> dict[str, Any]:
+    """Number of samples, and which classes occur."""
+    size: dict[str, Any] = {"samples": data.samples(split)}
+    labels = data.splits[split].get("labels")
+    return size if labels is None else size | {"classes": np.unique(labels).tolist()}
 
 
 @contextmanager
@@ -79,6 +77,7 @@ def _clear(out: Path) -> None:
 def _write_arrays(data: Prepared, out: Path) -> str:
     """One file per array; returns the list of their checksums."""
     arrays = {f"{name}_{split}": array for split, part in data.splits.items() for name, array in part.items()}
+    arrays |= {f"{name}_{split}_index": rows for split, part in data.index.items() for name, rows in part.items()}
     arrays |= data.constants
     checksums = ""
     for name, array in sorted(arrays.items()):
@@ -111,40 +110,13 @@ def _write_array(path: Path, array: Array) -> None:
             raise ValueError(f"{path.name}: {written} values were made, {math.prod(shape)} promised")
 
 
-def _provenance(path: Path) -> dict[str, str | int]:
-    """Name, checksum and size of a file or folder."""
-    found = ledger.fingerprint(path)
-    return {"file": path.name, "sha256": found.sha256, "bytes": found.bytes}
-
-
-def _log_to(path: Path | None) -> None:
-    terminal = logging.StreamHandler()
-    terminal.setLevel(logging.INFO)
-    handlers: list[logging.Handler] = [terminal]
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
-    logging.basicConfig(format="%(message)s", handlers=handlers, force=True)
-    logger.setLevel(logging.DEBUG)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", required=True)
     parser.add_argument("--spec", required=True, help="what to prepare, a JSON object as in experiments.yaml")
     parser.add_argument("--data-root", required=True, type=Path, help="folder that holds a folder for each data set")
     parser.add_argument("--out", required=True, type=Path, help="folder to write to")
-    parser.add_argument("--log", type=Path, help="also write the log to this file")
     arguments = parser.parse_args()
-    _log_to(arguments.log)
-    try:
-        spec = DatasetSpec.from_json(arguments.spec)
-        if spec.name != arguments.dataset:
-            raise InputError(f"--spec: describes {spec.name!r}, but --dataset is {arguments.dataset!r}")
-        prepare(spec, arguments.data_root, arguments.out)
-    except Exception as error:
-        logger.debug("error: %s", describe(error) or repr(error))  # for the log file; run_cli tells the terminal
-        raise
+    prepare(DatasetSpec.from_json(arguments.spec), arguments.data_root, arguments.out)
 
 
 if __name__ == "__main__":
