@@ -42,7 +42,8 @@ def fetch(entry: Entry, destination: Path) -> None:
             log_messages={"start": "", "output": ""},
         )
     except (gdown.DownloadError, requests.RequestException) as error:
-        raise InputError(f"{' '.join(str(error).split())}; try again later, or fetch the file by hand") from None
+        reason = " ".join(str(error).split())
+        raise InputError(f"{reason}; try again, if need be without {arriving.name}*, or fetch it by hand") from None
     if entry.checksum is not None and not entry.checksum.matches(arriving):
         found = f"{entry.checksum.algorithm} {entry.checksum.of(arriving)[:16]}..."
         arriving.unlink()
@@ -51,7 +52,7 @@ def fetch(entry: Entry, destination: Path) -> None:
 
 
 def _is_there(root: Path, entry: Entry) -> bool:
-    """Whether the right file is there, if need be after fetching it; says so in a line. A local file is never changed."""
+    """Whether the right file is there, fetched if there is none; a line says so. A local file is never changed."""
     own, local = root / entry.path, ledger.locate(root, entry)
     if local is None and not entry.fetchable:
         return False

@@ -39,7 +39,9 @@ def load(spec: DatasetSpec, data_root: str | Path) -> Prepared:
     options = spec.read(Options)
     keys = [f"{part}_{kind}" for kind in ("images", "labels") for part in PARTS]
     files = {key: ledger.require(data_root, spec.name, key) for key in keys}
-    images, labels = (np.concatenate([read_idx(files[f"{part}_{kind}"]) for part in PARTS]) for kind in ("images", "labels"))
+    images, labels = (
+        np.concatenate([read_idx(files[f"{part}_{kind}"]) for part in PARTS]) for kind in ("images", "labels")
+    )
     return split_images(spec.name, images, labels, options, stand_in=False, made_of=NAMES[spec.name], files=files)
 
 

@@ -31,7 +31,6 @@ def prepare(spec: DatasetSpec, data_root: Path, out: Path) -> None:
     InputError: no such data set or source, or its files are missing or wrong. OSError: the disk is full, for one.
     """
     module = source_of(spec.name, spec.source).module
-    print(f"{spec.name}: reading ({spec.source})", flush=True)
     data: Prepared = importlib.import_module(module).load(spec, data_root)
     about = {
         "dataset": spec.name,

@@ -1,14 +1,26 @@
 """What all data sets share: options, splits, and arrays written whole, block by block, or not at all."""
 
 import json
+import re
 import sys
+from typing import Literal
 
 import numpy as np
 import pytest
+from pydantic import PositiveInt
 
-from shared.data import mnist, sources
+from shared.data import ledger, mnist, sources
 from shared.data.arrays import load_array
-from shared.data.prepared import LEAST_IMAGES, DatasetSpec, Prepared, Rows, Whole, one_hot, random_split
+from shared.data.prepared import (
+    DatasetOptions,
+    DatasetSpec,
+    ImageSize,
+    Prepared,
+    Rows,
+    one_hot,
+    pair_by_class,
+    random_split,
+)
 from shared.errors import InputError
 from shared.run.fingerprint import closure
 from shared.stages import prepare
@@ -16,34 +28,36 @@ from tests.repository import ROOT, run
 from tests.shared.test_errors import mounts
 
 
+class Options(DatasetOptions):
+    how: Literal["a", "b"] = "a"
+    images: PositiveInt = 3
+    size: ImageSize = 28
+
+
 def test_options_have_defaults_types_and_choices():
-    spec = DatasetSpec("mnist", "official", {"images": 7, "how": "b"})
-    options = spec.read(images=3, how=("a", "b"), seed=0, size=28)
-    assert (options.images, options.how, options.seed, options.size) == (7, "b", 0, 28)
-    assert DatasetSpec("mnist", "official").read(how=("a", "b")).how == "a"
+    options = DatasetSpec("mnist", "official", {"images": 7, "how": "b", "size": 256}).read(Options)
+    assert (options.images, options.how, options.size) == (7, "b", 256)
+    assert DatasetSpec("mnist", "official").read(Options) == Options(how="a", images=3, size=28)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pixels": 3}, "mnist .official.: unknown option 'pixels'; there are how, images, seed, size"),
-        ({"images": 0}, "images is 0; it must be a whole number from 1"),
-        ({"images": "3"}, "images is '3'; it must be a whole number from 1"),
-        ({"images": True}, "images is True"),
-        ({"seed": -1}, "seed is -1; it must be a whole number from 0"),
-        ({"size": 4}, "size is 4; it must be a whole number from 5 to 8"),
-        ({"size": 9}, "size is 9; it must be a whole number from 5 to 8"),
-        ({"how": "c"}, "how is 'c'; it must be one of a, b"),
-        ({"how": ["a"]}, "how is "),
+        ({"pixels": 3}, "pixels: is unknown; there are how, images, size"),
+        ({"images": 0}, "images: 0 should be greater than 0"),
+        ({"images": "3"}, "images: '3' should be a valid integer"),
+        ({"images": True}, "images: True should be a valid integer"),
+        ({"size": 257}, "size: 257 should be less than or equal to 256"),
+        ({"how": "c"}, "how: 'c' should be 'a' or 'b'"),
+        ({"how": ["a"]}, "how: "),
     ],
 )
 def test_wrong_options_are_one_line(options, message):
-    with pytest.raises(InputError, match=message) as caught:
-        DatasetSpec("mnist", "official", options).read(how=("a", "b"), images=3, seed=0, size=Whole(6, least=5, most=8))
-    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=rf"\Adata set mnist \(official\): {re.escape(message)}[^\n]*\Z"):
+        DatasetSpec("mnist", "official", options).read(Options)
 
 
-@pytest.mark.parametrize("text", ["[1]", "{", '{"name": "mnist"}', '{"name": 1, "source": "a"}'])
+@pytest.mark.parametrize("text", ["[1]", "{", "3", '{"name": "mnist"}'])
 def test_a_specification_is_an_object_with_name_and_source(text):
     with pytest.raises(InputError, match="--spec"):
         DatasetSpec.from_json(text)
@@ -62,15 +76,45 @@ def test_the_split_is_that_of_the_paper():
 
 
 def test_no_part_of_a_split_is_empty():
-    for count in range(LEAST_IMAGES, 200):
+    for count in range(10, 200):
         assert min(map(len, random_split(count, 0).values())) > 0
 
 
-def test_a_bounded_option_may_be_at_its_bounds():
-    for size in (5, 8):
-        read = DatasetSpec("mnist", "official", {"size": size}).read(size=Whole(6, least=5, most=8))
-        assert read.size == size
-    assert DatasetSpec("mnist", "official").read(size=Whole(6, least=5, most=8)).size == 6
+def of_class(rows, labels, c):
+    return rows[labels[rows] == c]
+
+
+def test_pairs_have_equal_classes_and_every_class_as_many_as_its_smaller_side():
+    first, second = np.array([0, 1, 1, 2, 1, 0, 1]), np.array([1, 0, 0, 0, 1, 4])
+    rows = pair_by_class(first, second, multiplicity=3, seed=0)
+    assert [len(each) for each in rows] == [3 * (2 + 2 + 0)] * 2
+    assert (first[rows[0]] == second[rows[1]]).all()
+    # the smaller side of a class has all of its images in every round
+    assert np.bincount(of_class(rows[0], first, 0), minlength=6)[[0, 5]].tolist() == [3, 3]
+    assert np.bincount(of_class(rows[1], second, 1), minlength=5)[[0, 4]].tolist() == [3, 3]
+
+
+def test_pairs_are_drawn_anew_in_every_round_and_again_from_the_same_seed():
+    labels = np.repeat([3, 8], 50)
+    rows = pair_by_class(labels, labels, multiplicity=20, seed=1)
+    again, other = (pair_by_class(labels, labels, multiplicity=20, seed=seed) for seed in (1, 2))
+    assert all((a == b).all() for a, b in zip(rows, again, strict=True))
+    assert (rows[0] != other[0]).any()
+    partners = [set(rows[1][rows[0] == row]) for row in range(100)]
+    assert all(len(of_row) > 10 for of_row in partners)  # of 20 draws from 50, 16.6 differ on average
+
+
+def test_of_the_larger_side_all_may_be_chosen():
+    few, many = np.zeros(5, int), np.zeros(100, int)
+    assert len(set(pair_by_class(few, many, multiplicity=200, seed=0)[1])) == 100
+
+
+def test_three_data_sets_give_triples():
+    labels = [np.array([0, 1, 1]), np.array([1, 0]), np.array([0, 0, 1])]
+    rows = pair_by_class(*labels, multiplicity=2, seed=0)
+    assert [len(each) for each in rows] == [4, 4, 4]
+    assert (labels[0][rows[0]] == labels[1][rows[1]]).all()
+    assert (labels[0][rows[0]] == labels[2][rows[2]]).all()
 
 
 def test_one_hot():
@@ -79,11 +123,12 @@ def test_one_hot():
 
 def small(**changes):
     values = {
-        "splits": {"train": {"x1": np.arange(6, dtype=np.uint8).reshape(3, 2), "labels": np.array([1, 1, 4])}},
+        "splits": {"train": {"x1": np.arange(6, dtype=np.uint8).reshape(3, 2), "labels": np.array([1, 1, 3])}},
+        "classes": ["a", "b", "c", "d"],
         "stand_in": True,
         "description": "numbers",
         "constants": {"mean": np.array([0.5])},
-        "notes": {"classes": ["a", "b"]},
+        "notes": {"colour": "grey"},
     }
     return Prepared(**(values | changes))
 
@@ -103,9 +148,35 @@ def test_arrays_and_what_they_are_made_of(make):
     assert {path.name for path in out.iterdir()} == {"data.json", "labels_train.npy", "mean.npy", "x1_train.npy"}
     assert np.load(out / "x1_train.npy").tolist() == [[0, 1], [2, 3], [4, 5]]
     about = json.loads((out / "data.json").read_text())
-    assert about["splits"] == {"train": {"samples": 3, "classes": 2}}
-    assert (about["classes"], about["stand_in"], about["description"]) == (["a", "b"], True, "numbers")
+    assert about["splits"] == {"train": {"samples": 3, "classes": [1, 3]}}
+    assert about["classes"] == ["a", "b", "c", "d"]
+    assert (about["stand_in"], about["official"]) == (True, False)
+    assert (about["description"], about["colour"]) == ("numbers", "grey")
 
+
+def test_pairs_are_written_as_rows_and_their_images_once(make):
+    images, rows = np.arange(12, dtype=np.uint8).reshape(4, 3), np.arange(40) % 4
+    data = {"x1": images, "x2": np.zeros((40, 2), np.float32), "labels": rows % 2}
+    out = make(small(splits={"train": data}, index={"train": {"x1": rows}}))
+    assert np.load(out / "x1_train.npy").tolist() == images.tolist()
+    assert np.load(out / "x1_train_index.npy").tolist() == rows.tolist()
+    assert json.loads((out / "data.json").read_text())["splits"]["train"] == {"samples": 40, "classes": [0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "index", "message"),
+    [
+        ({"x1": np.zeros(3), "x2": np.zeros(4)}, {}, "different lengths, {'x1': 3, 'x2': 4}"),
+        ({"x1": np.zeros(3), "x2": np.zeros(4)}, {"x1": np.zeros(3, int)}, "different lengths"),
+        ({"x1": np.zeros(3)}, {"x1": np.array([0, 3])}, "x1 from 0 to 3, where 2 is the last"),
+        ({"x1": np.zeros(2), "labels": np.array([4, 1])}, {}, "labels from 1 to 4, where 3 is the last"),
+        ({"x1": np.zeros(2), "labels": np.array([-1, 1])}, {}, "labels from -1 to 1"),
+    ],
+)
+def test_samples_that_do_not_fit_together_are_a_defect(make, tmp_path, arrays, index, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make(small(splits={"train": arrays}, index={"train": index}))
+    assert not (tmp_path / "out").exists()
 
 def test_what_another_preparation_left_is_gone(make):
     make(small())
@@ -188,7 +259,7 @@ def test_nothing_remains_of_a_preparation_that_fails(make, tmp_path):
     """Neither the array that was being written, nor those that were finished before, nor an earlier preparation's."""
     make(small())
     with pytest.raises(InputError, match=r"000005\.jpg"):
-        make(small(splits={"train": {"a1": np.zeros(3), "x1": Rows(9, (4,), np.int64, broken)}}))
+        make(small(splits={"train": {"a1": np.zeros(9), "x1": Rows(9, (4,), np.int64, broken)}}))
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -236,8 +307,14 @@ def test_a_full_disk_is_one_line_and_nothing_remains(tmp_path, what):
 
 
 def test_every_source_is_a_module_that_loads():
-    for (name, source), module in sources.LOADERS.items():
-        assert module in closure([module]), (name, source)
-        loader = __import__(module, fromlist=["load"]).load
-        with pytest.raises(InputError, match="unknown option 'no_such_option'"):
-            loader(DatasetSpec(name, source, {"no_such_option": 1}), "nowhere")
+    for (name, kind), source in sources.LOADERS.items():
+        assert source.module in closure([source.module]), (name, kind)
+        assert set(source.groups) <= set(ledger.groups())
+        loader = __import__(source.module, fromlist=["load"]).load
+        with pytest.raises(InputError, match="no_such_option: is unknown"):
+            loader(DatasetSpec(name, kind, {"no_such_option": 1}), "nowhere")
+
+
+def test_an_unknown_data_set_is_one_line():
+    with pytest.raises(InputError, match=r"\Adata set `mnist` with source `drawn` is unknown; there are [^\n]*\Z"):
+        sources.source_of("mnist", "drawn")
