@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from shared.errors import InputError, damaged
 
@@ -138,4 +138,6 @@ def read_image(content: bytes, where: str) -> Image.Image:
         ):
             return image.convert("RGB")
     except Exception as error:  # pillow's decoders raise nearly anything for bytes that are none of theirs
-        raise damaged(where, f"cannot be read as an image ({_first_line(error)})") from None
+        known = f"none of {', '.join(IMAGE_FORMATS)}"
+        reason = known if isinstance(error, UnidentifiedImageError) else _first_line(error)
+        raise damaged(where, f"cannot be read as an image ({reason})") from None

@@ -103,7 +103,7 @@ def read_captions(path: Path, labels: np.ndarray) -> tuple[dict[int, list[str]],
         for line in lines:
             match = re.fullmatch(r"class_(\d{5})", line)
             if match is None or int(match[1]) in split_of:
-                raise damaged(path, f"{name} has the line {line!r}: no class such as class_00041, or one listed before")
+                raise damaged(path, f"{name}: {line!r} is no class such as class_00041, or is listed twice")
             split_of[int(match[1])] = _CLASS_LIST_MEMBER.search(name)[1]
     wanted = [(number, label) for number, label in enumerate(labels.tolist(), 1) if label in split_of]
     for number, label in wanted:

@@ -121,8 +121,10 @@ def test_loading_gives_three_splits_with_features() -> None:
     assert data.stand_in
     assert "drawn by the package" in data.description
     assert {split: len(part["x1"]) for split, part in data.splits.items()} == {"train": 124, "val": 40, "test": 40}
+    assert set(data.splits["train"]["labels"]) == set(range(62))  # a classifier of training classes has 62 outputs
     for split, part in data.splits.items():
-        assert set(part["labels"]) == set(CLASSES[split])
+        numbers = {int(data.classes[label].removeprefix("class_")) for label in part["labels"]}
+        assert numbers == set(CLASSES[split])
         assert part["x2"].shape == (len(part["labels"]), 128)
         assert np.isfinite(part["x2"]).all()
 
@@ -134,5 +136,5 @@ def test_embeddings_of_real_captions_are_not_available() -> None:
 
 
 def test_images_that_would_fill_the_memory_are_refused() -> None:
-    with pytest.raises(InputError, match="image_size is 100000; it must be a whole number from 1 to 256"):
+    with pytest.raises(InputError, match="image_size: 100000 should be less than or equal to 256"):
         drawn_flowers.load(DatasetSpec("oxford_flower", "drawn", {"image_size": 100_000}), None)

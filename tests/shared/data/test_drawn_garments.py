@@ -107,14 +107,14 @@ def test_loading_gives_three_splits_with_one_hot_classes() -> None:
     drawn, _ = draw(400, seed=2)
     assert sorted(image.tobytes() for image in everything) == sorted(image.tobytes() for image in drawn)
     assert data.stand_in
-    assert data.notes["classes"] == NAMES
+    assert list(data.classes) == NAMES
     assert "drawn by the package" in data.description
 
 
 @pytest.mark.parametrize("images", [1, 3, 9])
 def test_too_few_images_are_refused(images: int) -> None:
     with pytest.raises(
-        InputError, match=rf"fashion_mnist \(drawn\): images is {images}; it must be a whole number from 10"
+        InputError, match=rf"fashion_mnist \(drawn\): images: {images} should be greater than or equal to 10"
     ):
         drawn_garments.load(DatasetSpec("fashion_mnist", "drawn", {"images": images}), Path())
     data = drawn_garments.load(DatasetSpec("fashion_mnist", "drawn", {"images": 10}), Path())

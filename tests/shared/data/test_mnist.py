@@ -3,8 +3,6 @@
 import gzip
 import json
 import struct
-import tracemalloc
-from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -47,7 +45,7 @@ def root(request, tmp_path):
 @pytest.fixture
 def passing():
     """Small files under the official names, which pass for the official ones."""
-    with mock.patch.object(ledger, "mismatch", return_value=None):
+    with mock.patch.object(ledger.Checksum, "matches", return_value=True):
         yield
 
 
@@ -74,6 +72,7 @@ def test_every_image_keeps_its_label_and_none_is_lost(root, passing):
     assert sorted(seen) == list(range(100))
     assert about["description"].endswith("MNIST, grey values")
     assert len(about["classes"]) == 10
+    assert about["official"]
     assert set(about["files"]) == {"train_images", "train_labels", "test_images", "test_labels"}
 
 
@@ -101,21 +100,15 @@ def test_a_threshold_cuts_in_the_middle_and_draws_have_the_pixels_mean():
 
 def test_another_file_under_the_official_name_is_refused(root):
     with pytest.raises(
-        InputError, match=r"train-images-idx3-ubyte\.gz: not the official file, [0-9]+ bytes instead of"
+        InputError, match=r"train-images-idx3-ubyte\.gz: not the official file, sha256 [0-9a-f]{16}\.\.\. instead of"
     ):
         make(root)
     assert not (root / "out").exists()
 
 
 def test_the_checksum_comes_before_the_use(root, monkeypatch):
-    """Of a file that has the right size: it is not opened."""
-    whole = ledger._ledger()
-    sizeless = {name: tuple(replace(entry, bytes=None) for entry in group) for name, group in whole.items()}
-    monkeypatch.setattr(ledger, "_ledger", lambda: sizeless)
     monkeypatch.setattr(mnist, "read_idx", None)
-    with pytest.raises(
-        InputError, match=r"train-images[^\n]*: not the official file, sha256 [0-9a-f]{16}\.\.\. instead"
-    ):
+    with pytest.raises(InputError, match="not the official file"):
         make(root)
 
 
@@ -125,70 +118,6 @@ def test_advice_is_followed_by_the_command_that_fetches(root):
     command = rf"run `python -m shared\.data\.download --dataset {folder.name} --data-root {root}`"
     with pytest.raises(InputError, match=rf"an empty file, 0 bytes; delete it and fetch it again: {command}\Z"):
         make(root)
-
-
-def spoil(root, name, change):
-    (folder,) = (path for path in root.iterdir() if path.name in mnist.NAMES)
-    path = folder / name
-    path.write_bytes(change(path.read_bytes()))
-
-
-HUGE = struct.pack(">HBB3I", 0, 8, 3, 2**31, 2**31, 4)  # 2**64 values: in 64 bits, none
-IMAGES, LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
-
-
-@pytest.mark.parametrize(
-    ("name", "change", "message"),
-    [
-        (IMAGES, lambda b: b[: len(b) // 2], r"t10k-images[^\n]*: not a whole gzip file"),
-        (IMAGES, lambda b: b"<html>not found</html>", r"t10k-images[^\n]*: not a whole gzip file"),
-        (IMAGES, lambda b: b[:30] + bytes([b[30] ^ 255]) + b[31:], r"t10k-images[^\n]*: (not|[0-9]+ bytes)"),
-        (IMAGES, lambda b: gzip.compress(gzip.decompress(b)[:-5]), r"31355 bytes where its header says \(40, 28, 28\)"),
-        (IMAGES, lambda b: gzip.compress(b"\0\0\x0d\3" + gzip.decompress(b)[4:]), "not an idx file of 3 dimensions"),
-        (LABELS, lambda b: gzip.compress(idx(np.zeros((40, 2)))), "not an idx file of 1 dimensions"),
-        (
-            IMAGES,
-            lambda b: gzip.compress(gzip.decompress(b) + b"1"),
-            r"more bytes where its header says \(40, 28, 28\)",
-        ),
-        (IMAGES, lambda b: gzip.compress(idx(np.zeros((40, 10, 10)))), r"t10k-images[^\n]*: images of 10x10 pixels"),
-        (IMAGES, lambda b: gzip.compress(idx(np.zeros((0, 28, 28)))), r"t10k-images[^\n]*: holds nothing"),
-        (
-            IMAGES,
-            lambda b: gzip.compress(HUGE + b"1234"),
-            r"only 4 bytes where its header says \(2147483648, 2147483648, 4",
-        ),
-        (IMAGES, lambda b: b[:-8] + bytes([b[-8] ^ 1]) + b[-7:], r"t10k-images[^\n]*: not a whole gzip file \(CRC"),
-        (LABELS, lambda b: gzip.compress(idx(np.zeros(39))), r"t10k-labels[^\n]*: 39 labels for 40 images"),
-        (
-            LABELS,
-            lambda b: gzip.compress(idx(np.full(40, 12))),
-            r"t10k-labels[^\n]*: the label 12, where 9 is the last",
-        ),
-        (LABELS, lambda b: gzip.compress(idx(np.zeros(0))), r"t10k-labels[^\n]*: holds nothing"),
-        (IMAGES, lambda b: gzip.compress(b""), "not an idx file"),
-        (IMAGES, lambda b: b"", "t10k-images[^\n]*: an empty file, 0 bytes"),
-    ],
-)
-def test_damaged_files_are_one_line(root, passing, name, change, message):
-    spoil(root, name, change)
-    with pytest.raises(InputError, match=message) as caught:
-        make(root)
-    assert "\n" not in str(caught.value)
-    assert not (root / "out").exists()
-
-
-def test_no_more_is_decompressed_than_the_header_announces(tmp_path):
-    """64 MiB of zeros in 64 KiB, after a header that announces ten bytes."""
-    path = tmp_path / "bomb.gz"
-    path.write_bytes(gzip.compress(idx(np.zeros(10)) + bytes(2**26)))
-    tracemalloc.start()
-    try:
-        with pytest.raises(InputError, match=r"bomb\.gz: more bytes where its header says \(10,\)"):
-            mnist.read_idx(path, 1)
-        assert tracemalloc.get_traced_memory()[1] < 2**20
-    finally:
-        tracemalloc.stop()
 
 
 def test_missing_files_say_how_to_get_them(tmp_path):
@@ -204,6 +133,7 @@ def test_missing_files_say_how_to_get_them(tmp_path):
 def test_digits_are_enlarged_upright_and_keep_their_labels():
     data = digits.load(DatasetSpec("mnist", "digits"), None)
     assert data.stand_in
+    assert not data.official
     assert "scikit-learn" in data.description
     total = sum(len(part["x1"]) for part in data.splits.values())
     assert total == 1797
