@@ -42,7 +42,7 @@ def fetch(entry: Entry, destination: Path) -> None:
             log_messages={"start": "", "output": ""},
         )
     except (gdown.DownloadError, requests.RequestException) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()).rstrip(".")
         raise InputError(f"{reason}; try again, if need be without {arriving.name}*, or fetch it by hand") from None
     if entry.checksum is not None and not entry.checksum.matches(arriving):
         found = f"{entry.checksum.algorithm} {entry.checksum.of(arriving)[:16]}..."

@@ -236,5 +236,8 @@ def test_an_image_of_too_many_pixels_is_not_unpacked(side: int) -> None:
     content = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
     data = b"IDAT" + zlib.compress(bytes(1000))
     content += struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
-    with bounded(), pytest.raises(InputError, match=f"one: cannot be read as an image .Image size .{side * side} pixels"):
+    with (
+        bounded(),
+        pytest.raises(InputError, match=f"one: cannot be read as an image .Image size .{side * side} pixels"),
+    ):
         read_image(content, "one")

@@ -239,7 +239,9 @@ def test_other_content_under_the_official_name_is_refused(tmp_path: Path) -> Non
     official = Official(tmp_path)
     official.write(zipped=False)
     message = error_of(official)
-    assert re.search(r"list_attr_celeba.txt: not the official file, md5 [0-9a-f.]+ instead of 75e246fa4810816f", message)
+    assert re.search(
+        r"list_attr_celeba.txt: not the official file, md5 [0-9a-f.]+ instead of 75e246fa4810816f", message
+    )
     assert not (official.root / "out").exists()
 
 

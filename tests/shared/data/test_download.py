@@ -1,20 +1,26 @@
 """Downloads against a server on this machine that breaks connections, lacks files and refuses ranges."""
 
 import hashlib
+import os
+import re
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import gdown
 import pytest
 
 from shared.data import download, ledger
 from shared.data.download import fetch
 from shared.data.ledger import Checksum, Entry
 from shared.errors import InputError
+from tests.repository import ROOT, run
+from tests.shared.test_errors import mounts
 
-CONTENT = bytes(range(256)) * 1000
+CONTENT = bytes(range(256)) * 2**14  # 4 MiB, of which gdown writes 0.5 at a time
 SHA256 = Checksum("sha256", hashlib.sha256(CONTENT).hexdigest())
 
 
@@ -24,7 +30,7 @@ class Server:
 
     url: str = ""
     cuts: int = 0
-    cut_after: int = 100_000
+    cut_after: int = 600_000
     resumes: bool = True
     ranges: list[str | None] = field(default_factory=list)
 
@@ -52,6 +58,8 @@ def server() -> Iterator[Server]:
                 return
             body = CONTENT[start:]
             self.send_response(206 if start else 200)
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if state.cuts:
@@ -69,82 +77,150 @@ def server() -> Iterator[Server]:
     thread.join()
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gdown waits for some seconds before it tries again."""
+    monkeypatch.setattr("random.uniform", lambda low, high: 0.0)
+
+
+def entry_of(url: str, checksum: Checksum | None = SHA256, **fields: object) -> Entry:
+    common = {"key": "online", "path": "set/online.bin", "purpose": "x", "licence": "MIT", "source": "somebody"}
+    return Entry(**common | {"url": url, "checksum": checksum} | fields)
+
+
 @pytest.mark.parametrize("checksum", [SHA256, Checksum("md5", hashlib.md5(CONTENT).hexdigest()), None])
-def test_a_file_arrives_whole_and_reports_progress(server: Server, tmp_path: Path, checksum: Checksum | None) -> None:
-    seen: list[tuple[int, int | None]] = []
-    path = fetch(server.url, tmp_path / "a" / "file", len(CONTENT), checksum, lambda *step: seen.append(step))
+def test_a_file_arrives_whole_and_shows_progress(
+    server: Server, tmp_path: Path, checksum: Checksum | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a" / "file"
+    fetch(entry_of(server.url, checksum), path)
     assert path.read_bytes() == CONTENT
-    assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert [each.name for each in path.parent.iterdir()] == ["file"]
+    assert "100%" in capsys.readouterr().err
 
 
 def test_cut_connections_are_continued_where_they_broke(server: Server, tmp_path: Path) -> None:
     server.cuts = 2
-    assert fetch(server.url, tmp_path / "file", None, SHA256).read_bytes() == CONTENT
-    assert server.ranges == [None, "bytes=100000-", "bytes=200000-"]
+    fetch(entry_of(server.url), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=524288-", "bytes=1048576-"]
 
 
 def test_an_interrupted_download_continues_in_the_next_run(server: Server, tmp_path: Path) -> None:
-    server.cuts, server.cut_after = 1000, 10
-    with pytest.raises(InputError, match="run the same command again"):
-        fetch(server.url, tmp_path / "file", None, SHA256)
+    server.cuts = 1000
+    with pytest.raises(InputError, match=r"\A[^\n]*incomplete: received 2621440 bytes[^\n]*; try again[^\n]*\Z"):
+        fetch(entry_of(server.url), tmp_path / "file")
     assert not (tmp_path / "file").exists()
     server.cuts = 0
-    assert fetch(server.url, tmp_path / "file", None, SHA256).read_bytes() == CONTENT
-    assert server.ranges[-1] == "bytes=50-"
+    fetch(entry_of(server.url), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert server.ranges[-1] == "bytes=2621440-"
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_download_killed_before_its_rename_is_only_verified(server: Server, tmp_path: Path) -> None:
-    (tmp_path / "file.part").write_bytes(CONTENT)
-    assert fetch(server.url, tmp_path / "file", None, SHA256).read_bytes() == CONTENT
+def test_a_download_killed_before_it_was_verified_is_only_verified(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file.unverified").write_bytes(CONTENT)
+    fetch(entry_of(server.url), tmp_path / "file")
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_remainder_longer_than_the_file_is_dropped(server: Server, tmp_path: Path) -> None:
-    (tmp_path / "file.part").write_bytes(CONTENT + b"more")
-    assert fetch(server.url, tmp_path / "file", None, SHA256).read_bytes() == CONTENT
-
-
-def test_a_server_that_cannot_resume_sends_everything_again(server: Server, tmp_path: Path) -> None:
+def test_what_a_server_cannot_continue_is_one_line_that_says_what_to_remove(server: Server, tmp_path: Path) -> None:
     server.resumes = False
-    (tmp_path / "file.part").write_bytes(b"half")
-    assert fetch(server.url, tmp_path / "file", None, SHA256).read_bytes() == CONTENT
+    (tmp_path / "file.unverified12345678.part").write_bytes(b"half")
+    with pytest.raises(InputError, match=r"\A[^\n]*; try again, if need be without file\.unverified\*[^\n]*\Z"):
+        fetch(entry_of(server.url), tmp_path / "file")
+    (tmp_path / "file.unverified12345678.part").unlink()
+    fetch(entry_of(server.url), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize(
-    ("size", "checksum", "message"),
-    [
-        (None, Checksum("sha256", "0" * 64), "sha256 .* instead of 0000"),
-        (None, Checksum("sha256", "0" * 8), "instead of 00000000"),
-        (len(CONTENT) + 1, None, "256000 bytes instead of 256001"),
-    ],
-)
-def test_a_wrong_file_is_refused_and_removed(
-    server: Server, tmp_path: Path, size: int | None, checksum: Checksum | None, message: str
-) -> None:
-    with pytest.raises(InputError, match=message):
-        fetch(server.url, tmp_path / "file", size, checksum)
+@pytest.mark.parametrize("digest", ["0" * 64, "0" * 8])
+def test_a_wrong_file_is_refused_and_removed(server: Server, tmp_path: Path, digest: str) -> None:
+    with pytest.raises(InputError, match=r"not the official file \(sha256 [0-9a-f]{16}\.\.\. instead of 00000000"):
+        fetch(entry_of(server.url, Checksum("sha256", digest)), tmp_path / "file")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_beginning_of_a_checksum_is_enough(server: Server, tmp_path: Path) -> None:
-    assert fetch(server.url, tmp_path / "file", None, Checksum("sha256", SHA256.digest[:8])).exists()
+    fetch(entry_of(server.url, Checksum("sha256", SHA256.digest[:8])), tmp_path / "file")
+    assert (tmp_path / "file").exists()
 
 
 def test_a_missing_page_is_one_clear_line(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gone: HTTP 404 Not Found; fetch the file by hand") as caught:
-        fetch(server.url.replace("file", "gone"), tmp_path / "file")
-    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=r"\A404 [^\n]*/gone; try again[^\n]*or fetch it by hand\Z"):
+        fetch(entry_of(server.url.replace("file", "gone")), tmp_path / "file")
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dead_address_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be reached"):
-        fetch("http://127.0.0.1:9/file", tmp_path / "file")
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/file", "http://no.such.host.invalid/file"])
+def test_a_dead_address_is_one_clear_line(tmp_path: Path, url: str) -> None:
+    with pytest.raises(InputError, match=r"\ADownload failed after 4 retries[^\n]*; try again[^\n]*by hand\Z"):
+        fetch(entry_of(url), tmp_path / "file")
 
 
-def test_a_local_file_wins_and_the_network_is_left_alone(server: Server, tmp_path: Path) -> None:
-    local = tmp_path / "file"
+FULL = """
+from pathlib import Path
+from shared.data import download, ledger
+from shared.errors import run_cli
+
+url = {url!r}
+entry = ledger.Entry(key="a", path="set/a", purpose="x", licence="y", source="z", url=url)
+ledger._ledger = lambda: {{"set": (entry,)}}
+run_cli(lambda: download.download("set", "out"))
+"""
+
+
+@pytest.mark.skipif(not mounts(), reason="no mounts in a name space of our own")
+def test_a_full_disk_is_one_line(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "fill.py").write_text(FULL.format(url=server.url))
+    script = f"mount -t tmpfs -o size=64k none out && {sys.executable} fill.py"
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    result = run(tmp_path, "unshare", "-rm", "sh", "-c", script, PYTHONPATH=path)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+    assert "the disk is full" in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+
+
+class Drive:
+    """Takes the place of gdown.download; `quota` is what Google Drive answers when too many have asked."""
+
+    def __init__(self, quota: bool) -> None:
+        self.quota, self.asked = quota, []
+
+    def __call__(self, url: str | None, output: str, id: str | None, **options: object) -> None:
+        self.asked.append((url, id))
+        if self.quota:
+            raise gdown.FileURLRetrievalError("Failed to retrieve file url:\n\n\tToo many users have viewed it.\n")
+        Path(output).write_bytes(CONTENT)
+
+
+@pytest.mark.parametrize("quota", [False, True])
+def test_google_drive_is_asked_and_may_refuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], quota: bool
+) -> None:
+    drive = Drive(quota)
+    monkeypatch.setattr(gdown, "download", drive)
+    entry = entry_of(None, gdrive="0B7x", by_hand="Get it in a browser.")
+    monkeypatch.setattr(ledger, "_ledger", lambda: {"set": (entry,)})
+    assert download.download("set", tmp_path) is not quota
+    assert drive.asked == [(None, "0B7x")]
+    assert (tmp_path / "set/online.bin").exists() is not quota
+    out = capsys.readouterr().out
+    if quota:
+        assert re.search(r"^FAILED [^\n]*Too many users have viewed it[^\n]*$", out, re.M)
+    assert ("Get it in a browser." in out) is quota
+
+
+def test_a_local_file_wins_and_the_network_is_left_alone(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "_ledger", lambda: {"set": (entry_of(server.url),)})
+    local = tmp_path / "set/online.bin"
+    local.parent.mkdir()
     local.write_bytes(b"my own")
-    assert fetch(server.url, local, len(CONTENT), SHA256) == local
+    assert not download.download("set", tmp_path)
     assert local.read_bytes() == b"my own"
     assert server.ranges == []
 
@@ -152,18 +228,9 @@ def test_a_local_file_wins_and_the_network_is_left_alone(server: Server, tmp_pat
 @pytest.fixture
 def small_ledger(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two files: one to download, one to be fetched by hand."""
-    common = {"licence": "MIT", "source": "somebody", "by_hand": "", "bytes": None, "alternatives": ()}
-    online = Entry("online", "set/online.bin", server.url, checksum=SHA256, required=True, purpose="x", **common)
-    manual = Entry(
-        "manual",
-        "set/manual.bin",
-        None,
-        checksum=None,
-        required=True,
-        purpose="y",
-        **common | {"by_hand": "Ask the authors.", "alternatives": ("set/other*",)},
-    )
-    monkeypatch.setattr(ledger, "_ledger", lambda: {"set": (online, manual)})
+    manual = {"key": "manual", "path": "set/manual.bin", "purpose": "y", "alternatives": ("set/other*",)}
+    entries = (entry_of(server.url), entry_of(None, None, by_hand="Ask the authors.", **manual))
+    monkeypatch.setattr(ledger, "_ledger", lambda: {"set": entries})
 
 
 @pytest.mark.usefixtures("small_ledger")
@@ -235,12 +302,12 @@ def test_celebas_photographs_are_a_zip_archive_or_a_folder_of_files(
 
 
 def test_names_in_the_ledger_tell_files_from_folders() -> None:
-    for entry in (entry for dataset in ledger.datasets() for entry in ledger.entries(dataset)):
+    for entry in (entry for group in ledger.groups() for entry in ledger.entries(group)):
         assert Path(entry.path).suffix
     folders = {
         name
-        for dataset in ledger.datasets()
-        for entry in ledger.entries(dataset)
+        for group in ledger.groups()
+        for entry in ledger.entries(group)
         for name in entry.alternatives
         if not Path(name).suffix
     }
@@ -262,13 +329,15 @@ def test_a_file_is_verified_before_anybody_gets_it(tmp_path: Path) -> None:
 
 def test_the_ledger_is_complete_and_its_paths_stay_inside_their_folder() -> None:
     lengths = {"sha256": 64, "md5": 32}
-    for dataset in ledger.datasets():
-        entries = ledger.entries(dataset)
+    for group in ledger.groups():
+        entries = ledger.entries(group)
         assert len({entry.path for entry in entries}) == len(entries)
         for entry in entries:
-            assert entry.path.startswith(f"{dataset}/")
-            assert all(each.startswith(f"{dataset}/") for each in entry.alternatives)
-            assert entry.url or entry.by_hand, "an entry without address needs instructions"
+            assert entry.path.startswith(f"{group}/")
+            assert all(each.startswith(f"{group}/") for each in entry.alternatives)
+            assert entry.url or entry.by_hand, (
+                "what Google Drive may refuse, and what has no address, needs instructions"
+            )
             assert entry.licence
             assert entry.source
             if entry.url:
@@ -278,19 +347,41 @@ def test_the_ledger_is_complete_and_its_paths_stay_inside_their_folder() -> None
                 assert len(entry.checksum.digest) == lengths[entry.checksum.algorithm]
 
 
-def test_an_unknown_dataset_is_named() -> None:
-    with pytest.raises(InputError, match=r"'roses'.*oxford_flower"):
-        ledger.entries("roses")
-
-
 def test_present_files_prefers_the_official_name(tmp_path: Path) -> None:
     folder = tmp_path / "oxford_flower"
     (folder / "jpg").mkdir(parents=True)
-    assert ledger.present_files(tmp_path, "oxford_flower") == [folder / "jpg"]
+    assert ledger.present_files(tmp_path, ["oxford_flower"]) == [folder / "jpg"]
     (folder / "102flowers_64.tar").touch()
-    assert ledger.present_files(tmp_path, "oxford_flower") == [folder / "102flowers_64.tar"]
+    assert ledger.present_files(tmp_path, ["oxford_flower"]) == [folder / "102flowers_64.tar"]
     (folder / "102flowers.tgz").touch()
-    assert ledger.present_files(tmp_path, "oxford_flower") == [folder / "102flowers.tgz"]
+    assert ledger.present_files(tmp_path, ["oxford_flower"]) == [folder / "102flowers.tgz"]
+
+
+def test_a_data_set_may_need_several_groups(tmp_path: Path) -> None:
+    files = [tmp_path / "mnist/t10k-labels-idx1-ubyte.gz", tmp_path / "celeba/img_align_celeba.zip"]
+    for file in files:
+        file.parent.mkdir()
+        file.touch()
+    assert ledger.present_files(tmp_path, ["mnist", "celeba"]) == files
+    assert ledger.present_files(tmp_path, []) == []
+
+
+def test_pipes_and_links_to_themselves_are_no_files(tmp_path: Path) -> None:
+    (tmp_path / "mnist").mkdir()
+    os.mkfifo(tmp_path / "mnist/train-images-idx3-ubyte.gz")
+    (tmp_path / "mnist/train-labels-idx1-ubyte.gz").symlink_to("train-labels-idx1-ubyte.gz")
+    assert ledger.present_files(tmp_path, ["mnist"]) == []
+    with pytest.raises(InputError, match=r"train-images-idx3-ubyte\.gz: no regular file; delete it"):
+        ledger.require(tmp_path, "mnist", "train_images")
+    with pytest.raises(InputError, match=r"train-labels-idx1-ubyte\.gz: missing"):
+        ledger.require(tmp_path, "mnist", "train_labels")
+
+
+def test_data_are_official_where_no_alternative_takes_the_place_of_a_known_checksum(tmp_path: Path) -> None:
+    folder = tmp_path / "oxford_flower"
+    captions = {"captions": folder / "cvpr2016_flowers"}  # without a checksum, an unpacked archive is as good
+    assert ledger.official(tmp_path, "oxford_flower", captions | {"images": folder / "102flowers.tgz"})
+    assert not ledger.official(tmp_path, "oxford_flower", captions | {"images": folder / "jpg"})
 
 
 def test_a_folder_has_a_checksum_of_names_and_contents(tmp_path: Path) -> None:
@@ -298,6 +389,6 @@ def test_a_folder_has_a_checksum_of_names_and_contents(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_bytes(content)
     a, b, c, d = (ledger.fingerprint(tmp_path / folder) for folder in "abcd")
-    assert a == b
-    assert a.bytes == 1
-    assert len({a.sha256, c.sha256, d.sha256}) == 3
+    assert a | {"file": "b"} == b
+    assert a["bytes"] == 1
+    assert len({each["sha256"] for each in (a, c, d)}) == 3

@@ -108,9 +108,7 @@ def official(tmp_path: Path) -> Iterator[Official]:
 def test_other_content_under_the_official_name_is_refused(tmp_path: Path) -> None:
     official = Official(tmp_path)
     official.write()
-    with pytest.raises(
-        InputError, match=r"102flowers\.tgz: not the official file, md5 [^\n]*102flowers\*\.tar"
-    ):
+    with pytest.raises(InputError, match=r"102flowers\.tgz: not the official file, md5 [^\n]*102flowers\*\.tar"):
         official.prepare()
     assert not (tmp_path / "out").exists()
 
@@ -222,7 +220,9 @@ def test_a_caption_file_of_nine_lines_is_named(official: Official) -> None:
 def test_a_class_in_two_splits_is_named(official: Official) -> None:
     official.lists["testclasses.txt"] += "class_00005\n"
     official.write()
-    with pytest.raises(InputError, match=r"testclasses.txt: 'class_00005' is no class such as class_00041, or is listed twice"):
+    with pytest.raises(
+        InputError, match=r"testclasses.txt: 'class_00005' is no class such as class_00041, or is listed twice"
+    ):
         official.prepare()
 
 

@@ -178,6 +178,7 @@ def test_samples_that_do_not_fit_together_are_a_defect(make, tmp_path, arrays, i
         make(small(splits={"train": arrays}, index={"train": index}))
     assert not (tmp_path / "out").exists()
 
+
 def test_what_another_preparation_left_is_gone(make):
     make(small())
     out = make(small(splits={"train": {"x9": np.zeros(2)}}, constants={}))
