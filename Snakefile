@@ -366,7 +366,7 @@ rule aggregate:
         paper=lambda wildcards: TABLES[wildcards.table],
         scale=SCALE,
         code=lambda wildcards: fingerprint.of_table(
-            TABLES[wildcards.table], wildcards.table, "aggregate"
+            TABLES[wildcards.table], "shared.stages.aggregate"
         ),
     shell:
         "python -m shared.stages.aggregate --paper {params.paper} --table {wildcards.table} --scale {params.scale}"
@@ -390,7 +390,7 @@ rule render:
     params:
         paper=lambda wildcards: TABLES[wildcards.table],
         code=lambda wildcards: fingerprint.of_table(
-            TABLES[wildcards.table], wildcards.table, "render"
+            TABLES[wildcards.table], "shared.stages.render"
         ),
         prefix=lambda wildcards, output: os.path.splitext(output.tex)[0],
     shell:
@@ -452,9 +452,7 @@ rule figure:
         paper=lambda wildcards: FIGURES[wildcards.figure],
         scale=SCALE,
         shown=shown,
-        code=lambda wildcards: fingerprint.of_figure(
-            FIGURES[wildcards.figure], wildcards.figure
-        ),
+        code=lambda wildcards: fingerprint.of_figure(FIGURES[wildcards.figure]),
         prefix=lambda wildcards, output: os.path.splitext(output.pdf)[0],
     shell:
         "python -m shared.stages.figure --paper {params.paper} --figure {wildcards.figure} --scale {params.scale}"

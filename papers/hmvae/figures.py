@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from math import ceil
 from textwrap import fill, shorten
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from shared.errors import InputError
 from shared.report.drawing import FONT, Page, Samples, arrays_of, literal, mosaic, why_missing
+from shared.report.layout import Figure
 
 # In the paper's order, with the names above its columns.
 MODELS = {
@@ -39,8 +40,8 @@ _TEXT, _REAL, _MARGIN, _GAP = 1.12, 0.50, 0.26, 0.06
 _NAMES, _TITLE = 0.34, 0.24
 
 
-def fig7_oxford_flower_samples(samples: Mapping[str, Samples], note: str) -> Figure:
-    """Draw both halves of the figure.
+def fig7_oxford_flower_samples(samples: Mapping[str, Samples], note: str) -> Any:
+    """Draw both halves of the figure, matplotlib's `Figure`.
 
     samples: per run the arrays of its samples.npz: captions (B,), real (B, 3, H, W), given_x2
     (B, K, 3, H, W), and for the deep HMVAE given_x2_mean_<levels>, shaped like given_x2; images are uint8.
@@ -135,4 +136,5 @@ def block(images: np.ndarray) -> np.ndarray:
     return mosaic(images[:_SAMPLES], _PER_LINE, ceil(_SAMPLES / _PER_LINE))
 
 
-FIGURES = {"fig7_oxford_flower_samples": fig7_oxford_flower_samples}
+_FIG7 = Figure("fig7_oxford_flower_samples", fig7_oxford_flower_samples, runs=tuple(MODELS))
+FIGURES = {_FIG7.name: _FIG7}

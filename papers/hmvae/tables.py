@@ -73,13 +73,6 @@ table2_oxford_flower = Table(
             ),
         ),
     ),
-    # Section 4.3
-    protocol=(
-        "FID with Inception features",
-        "3 nearest neighbours in ResNet-101 features",
-        "variance over 100 samples for all captions",
-    ),
-    data=("Oxford Flower", "char-CNN-RNN"),
 )
 
 _COUNTS = (

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from math import isqrt
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from shared.errors import InputError
 from shared.report.drawing import FONT, Page, Samples, arrays_of, literal, mosaic, why_missing
+from shared.report.layout import Figure
 
 # Runs in the paper's order, with the names of their data sets.
 RUNS = {"mnist/mhvae": "MNIST", "fashion_mnist/mhvae": "FashionMNIST", "celeba/mhvae": "CelebA"}
@@ -18,7 +19,7 @@ _AXES = {"conditions": "P", "given": "PKCHW", "prior": "NCHW"}
 _WIDTH, _MARGIN, _GAP, _LABEL = 7.2, 0.26, 0.16, 0.24
 
 
-def fig4_mhvae_samples(samples: Mapping[str, Samples], note: str) -> Figure:
+def fig4_mhvae_samples(samples: Mapping[str, Samples], note: str) -> Any:
     """Two rows of three panels: (a) to (c) with z^c from q(z^c | x2), (d) to (f) with z^c from its prior.
 
     samples: per run the arrays of its samples.npz: conditions (P,), given (P, K, C, H, W) and prior (N, C, H, W),
@@ -58,4 +59,5 @@ def _square(images: np.ndarray) -> np.ndarray:
     return mosaic(images, per_line, per_line, gap=2)
 
 
-FIGURES = {"fig4_mhvae_samples": fig4_mhvae_samples}
+_FIG4 = Figure("fig4_mhvae_samples", fig4_mhvae_samples, runs=tuple(RUNS))
+FIGURES = {_FIG4.name: _FIG4}

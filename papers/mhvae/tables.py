@@ -1,7 +1,6 @@
 """What goes where in the tables of the MHVAE paper: metrics in rows, models in columns."""
 
 from shared.report.layout import Column, Panel, Row, Stub, Table, Text, words
-from shared.run import spec
 
 _NO_GROUP = words("")
 _IMAGE = Text(r"$\log p(\mathbf{x}_1)$", "log p(x1)")
@@ -9,17 +8,24 @@ _JOINT = Text(r"$\log p(\mathbf{x}_1, \mathbf{x}_2)$", "log p(x1,x2)")
 _CONDITIONAL = Text(r"$\log p(\mathbf{x}_1 \mid \mathbf{x}_2)$", "log p(x1|x2)")
 
 
-def _panel(experiment: str, other: str, sign: str) -> Panel:
+_MODELS = ("JMVAE", "MVAE", "MHVAE")
+# FashionMNIST: the paper's numbers of the MVAE fit what the released code of that baseline gives, see README.md
+_WITH_RELEASED = ("JMVAE", "MVAE", "MVAE (released)", "MHVAE")
+
+
+def _column(experiment: str, name: str) -> Column:
+    model, _, released = name.partition(" ")
+    return Column(_NO_GROUP, words(name), model, run=f"{experiment}/{model.lower()}", variant=released, name=name)
+
+
+def _panel(experiment: str, other: str, sign: str, models: tuple[str, ...]) -> Panel:
     """other: the name of the second modality; sign: the letter that the paper gives it."""
     both, joint = f"I,{sign}", f"likelihood/image+{other}"
     return Panel(
         title=words(""),
         heading=words("Metric"),
         stub=Stub(words("Input")),
-        columns=tuple(
-            Column(_NO_GROUP, words(name), name, run=f"{experiment}/{name.lower()}")
-            for name in ("JMVAE", "MVAE", "MHVAE")
-        ),
+        columns=tuple(_column(experiment, name) for name in models),
         rows=(
             Row(_IMAGE, "log p(x1) from I", key="likelihood/image", variant="image", stub="I"),
             Row(_JOINT, "log p(x1,x2) from I", key=joint, variant="image", stub="I"),
@@ -30,31 +36,26 @@ def _panel(experiment: str, other: str, sign: str) -> Panel:
     )
 
 
-def _table(number: str, experiment: str, data_set: str, data: str, other: str, sign: str) -> Table:
-    """data: what a run's description of the paper's data says. other, sign: as `_panel` has them."""
-    paper = spec.resolve("mhvae", experiment, "mhvae", "paper", 0)
+def _table(
+    number: str, experiment: str, data_set: str, other: str, sign: str, models: tuple[str, ...] = _MODELS
+) -> Table:
     caption = (
         f"Log-likelihoods on {data_set}, in nats. Latent variables are estimated from the input: image (I), {other} "
         f"({sign}) or both."
     )
+    if models == _WITH_RELEASED:
+        caption += " MVAE (released): estimated as the released code of that baseline does."
     return Table(
         name=f"{number.replace(' ', '').lower()}_{experiment}",
         number=number,
         caption=words(caption),
-        panels=(_panel(experiment, other, sign),),
-        # Sections 3.1.1 to 3.1.3: the whole evaluation part of the data, after full training.
-        protocol=(
-            f"{paper['evaluation']['points']} data points",
-            f"{paper['evaluation']['importance_samples']} importance samples",
-            f"trained for {paper['training']['epochs']} epochs",
-        ),
-        data=(data,),
+        panels=(_panel(experiment, other, sign, models),),
     )
 
 
 _ALL = (
-    _table("Table 1", "mnist", "MNIST", "MNIST, grey values", "label", "L"),
-    _table("Table 2", "fashion_mnist", "FashionMNIST", "FashionMNIST, grey values", "label", "L"),
-    _table("Table 3", "celeba", "CelebA", "CelebA, 18 attributes", "attributes", "A"),
+    _table("Table 1", "mnist", "MNIST", "label", "L"),
+    _table("Table 2", "fashion_mnist", "FashionMNIST", "label", "L", _WITH_RELEASED),
+    _table("Table 3", "celeba", "CelebA", "attributes", "A"),
 )
 TABLES = {table.name: table for table in _ALL}

@@ -14,25 +14,32 @@ by side, the two words change places:
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from itertools import combinations, pairwise, product
 from math import hypot, sqrt
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 import yaml
-from scipy.stats import t as student_t
+from pydantic import BeforeValidator, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 
 from shared.errors import InputError
-from shared.report.compare import LEVEL, NOT_RUN, standard_deviation
-from shared.report.reported import Reported
+from shared.report.compare import NOT_RUN, standard_deviation, t_quantile
+from shared.report.reported import Reported, first_fault
 
 HOLDS, FAILS, TIED = "holds", "does not hold", "tied"
-WITHIN_NOISE = " (within noise)"
+WITHIN_NOISE, SINGLE_RUNS = " (within noise)", " (single runs)"
 # which of several outcomes is the claim's: the first of these that there is
-_DECIDING = (FAILS, FAILS + WITHIN_NOISE, TIED, HOLDS + WITHIN_NOISE, HOLDS)
-PAIRED_FORMS = ("greater", "less", "highest_in_column", "lowest_in_column", "monotone")
-FORMS = (*PAIRED_FORMS, "correlates", "on_par", "only_never_worst")
+_DECIDING = (
+    *(FAILS, FAILS + SINGLE_RUNS, FAILS + WITHIN_NOISE, TIED),
+    *(HOLDS + WITHIN_NOISE, HOLDS + SINGLE_RUNS, HOLDS),
+)
+_CHECKED = ConfigDict(extra="forbid")
+
+Place = tuple[str, str]  # row and column of a table's CSV
+Names = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
+# Standard errors of the differences of cells that were measured at the same test points.
+Paired = Mapping[frozenset[Place], float]
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Value:
 
     mean, and its standard deviation (None: unknown) over n runs. mc_error: the standard error that the mean has since
     the metric is itself an estimate (None: unknown). rounding: how far the printed mean may be off. direction: which
-    way is better.
+    way is better. exact: a count, without any noise.
     """
 
     mean: float
@@ -51,36 +58,53 @@ class Value:
     rounding: float = 0.0
     decimals: int = 2
     direction: str = "higher"
+    exact: bool = False
+    place: Place | None = None
 
     def __str__(self) -> str:
         return f"{self.mean:.{self.decimals}f}"
 
 
-Values = Mapping[tuple[str, str], Value]
+Values = Mapping[Place, Value]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CHECKED)
 class Check:
-    form: str
-    columns: tuple[str, ...]
-    rows: tuple[str, ...]
-    row: tuple[str, ...] = ()
-    direction: str = "increasing"
-    share: float = 0.0
-    compare: str = "rows"
+    """compare: what `rows` and `columns` name; with `columns`, the words of a check change places. See the module."""
+
+    form: Literal["greater", "less", "highest_in_column", "lowest_in_column", "monotone", "correlates", "on_par",
+                  "only_never_worst"]  # fmt: skip
+    columns: Names
+    rows: Names
+    row: Names = ()
+    direction: Literal["increasing", "decreasing"] = "increasing"
+    share: Annotated[FiniteFloat, Field(ge=0)] = 0.0
+    compare: Literal["rows", "columns"] = "rows"
+
+    @model_validator(mode="after")
+    def _compares_two(self) -> "Check":
+        compared, where = self.sides
+        if len(set(compared)) < max(2, len(compared)) or not where:
+            raise ValueError(f"a check compares two or more {self.compare}, each named once")
+        if not set(self.row) <= set(compared):
+            raise ValueError(f"{self.row} is not among its {self.compare}")
+        return self
 
     @property
-    def cells(self) -> set[tuple[str, str]]:
-        """The cells that it needs, as (row, column) of the table."""
-        cells = set(product(self.rows, self.columns))
-        return cells if self.compare == "rows" else {(column, row) for row, column in cells}
+    def sides(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What is compared, and where."""
+        return (self.rows, self.columns) if self.compare == "rows" else (self.columns, self.rows)
 
-    def of(self, values: Values) -> "Values":
-        """The cells by what is compared and where."""
-        return values if self.compare == "rows" else {(column, row): value for (row, column), value in values.items()}
+    def place(self, compared: str, where: str) -> Place:
+        return (compared, where) if self.compare == "rows" else (where, compared)
+
+    @property
+    def cells(self) -> set[Place]:
+        """The cells that it needs."""
+        return {self.place(*names) for names in product(*self.sides)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CHECKED)
 class Claim:
     """claim: in our words. place: where it stands. reading: how it is read, where that is not plain."""
 
@@ -88,19 +112,19 @@ class Claim:
     table: str
     claim: str
     place: str
-    checks: tuple[Check, ...]
+    checks: Annotated[tuple[Check, ...], Field(min_length=1)]
     reading: str = ""
 
     @property
-    def cells(self) -> set[tuple[str, str]]:
-        """The cells that decide it, as (row, column) of the table."""
+    def cells(self) -> set[Place]:
+        """The cells that decide it."""
         return set().union(*(check.cells for check in self.checks))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """outcome: holds or does not hold, perhaps within noise; tied (equal where the claim says more); or why there
-    is nothing to check: not run, diverged, not reported.
+    """outcome: holds or does not hold, perhaps within noise or on single runs; tied (equal where the claim says more);
+    or why there is nothing to check: not run, diverged, not reported.
 
     detail: the numbers that decide: over all checks and columns, of the pairs that fail the one furthest apart, or
     else the closest pair. room: how far these are from where the outcome changes, below zero if it fails.
@@ -114,32 +138,33 @@ class Outcome:
         return f"{self.outcome} ({self.detail})" if self.detail else self.outcome
 
 
-def evaluate(claim: Claim, values: Values, missing: str = NOT_RUN) -> Outcome:
+def evaluate(claim: Claim, values: Values, missing: str = NOT_RUN, paired: Paired | None = None) -> Outcome:
     """Check a claim on the cells of its table; it holds when all its checks do.
 
     A claim that holds is `within noise` when one of its comparisons is, and a claim that fails when all its
-    failing ones are: when other seeds, or other random numbers in the evaluation, could have turned the verdict. Where
-    the noise is unknown (between seeds, of single runs; of printed numbers without spread) nothing is said of it.
-    Where a cell has no number the outcome is `missing`.
+    failing ones are: when other seeds, other test points, or other random numbers in the evaluation could have turned
+    the verdict, see `noise`. Where single runs are compared, and neither seeds nor points tell the noise between them,
+    the outcome says so. Where a cell has no number the outcome is `missing`.
     """
     if not claim.cells <= set(values):
         return Outcome(missing)
-    judged = [outcome for check in claim.checks for outcome in _judge(check, check.of(values))]
+    judged = [outcome for check in claim.checks for outcome in _judge(check, values, paired or {})]
     return min(judged, key=lambda outcome: (_DECIDING.index(outcome.outcome), outcome.room))
 
 
-def _judge(check: Check, values: Values) -> Iterator[Outcome]:
+def _judge(check: Check, values: Values, paired: Paired) -> Iterator[Outcome]:
+    compared, columns = check.sides
+    table = {column: {row: values[check.place(row, column)] for row in compared} for column in columns}
     if check.form == "only_never_worst":
-        yield _only_never_worst(check, values)
+        yield _only_never_worst(check, table)
         return
-    for column in check.columns:
-        cells = {row: values[row, column] for row in check.rows}
+    for cells in table.values():
         if check.form == "correlates":
-            yield _correlates(check, list(cells.values()))
+            yield _correlates(check, list(cells.values()), paired)
         elif check.form == "on_par":
-            yield from _on_par(check, list(cells.values()))
+            yield from _on_par(check, list(cells.values()), paired)
         else:
-            yield from (_less(a, b) for a, b in _ordered_pairs(check, cells))
+            yield from (_less(a, b, paired) for a, b in _ordered_pairs(check, cells))
 
 
 def _ordered_pairs(check: Check, cells: dict[str, Value]) -> Iterator[tuple[Value, Value]]:
@@ -148,62 +173,85 @@ def _ordered_pairs(check: Check, cells: dict[str, Value]) -> Iterator[tuple[Valu
         pairs = pairwise(cells.values())
         downward = check.direction == "decreasing"
     else:
-        first = check.row[0] if check.row else check.rows[0]
+        first = check.row[0] if check.row else next(iter(cells))
         pairs = ((cells[first], cell) for row, cell in cells.items() if row != first)
         downward = check.form in ("greater", "highest_in_column")
     return ((b, a) if downward else (a, b) for a, b in pairs)
 
 
-def _less(a: Value, b: Value) -> Outcome:
+def _less(a: Value, b: Value, paired: Paired) -> Outcome:
     if a.mean == b.mean:
         return Outcome(TIED, f"{a} = {b}")
-    noise = WITHIN_NOISE if within_noise(a, b) else ""
     room = b.mean - a.mean
-    return Outcome(HOLDS + noise, f"{a} < {b}", room) if room > 0 else Outcome(FAILS + noise, f"{a} > {b}", room)
+    return _outcome(room, f"{a} {'<' if room > 0 else '>'} {b}", room, doubt(a, b, room, paired))
 
 
-def within_noise(a: Value, b: Value) -> bool:
-    """Whether the order of two means is open: they differ by less than two of their combined Monte Carlo errors, or
-    Welch's t test (95 %, two-sided) over the runs does not tell them apart.
+def _outcome(score: float, detail: str, room: float, suffix: str) -> Outcome:
+    return Outcome((HOLDS if score >= 0 else FAILS) + suffix, detail, room)
 
-    Rounding of printed means counts against the difference. What is unknown of either mean is not looked at.
+
+def doubt(a: Value, b: Value, room: float, paired: Paired) -> str:
+    """What is to be said of a comparison that would turn out otherwise if the difference of a and b changed by `room`.
+
+    Rounding of printed means counts against the difference. On single runs an estimator's own error can put the order
+    in doubt; it can't confirm it.
     """
-    difference = abs(a.mean - b.mean) - a.rounding - b.rounding
-    if a.mc_error is not None and b.mc_error is not None and difference <= 2 * hypot(a.mc_error, b.mc_error):
-        return True
-    if a.sd is None or b.sd is None or min(a.n or 0, b.n or 0) < 2:
-        return False
-    va, vb = a.sd**2 / a.n, b.sd**2 / b.n
-    if va + vb == 0:
-        return difference <= 0
-    degrees = (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
-    return difference <= float(student_t.ppf(0.5 + LEVEL / 2, degrees)) * sqrt(va + vb)
+    within = noise(a, b, paired)
+    if within and abs(room) - a.rounding - b.rounding <= max(within.values()):
+        return WITHIN_NOISE
+    unknown = 1 in (a.n, b.n) and not (a.exact and b.exact) and not set(within) & {"seeds", "points"}
+    return SINGLE_RUNS if unknown else ""
 
 
-def _correlates(check: Check, cells: list[Value]) -> Outcome:
+def noise(a: Value, b: Value, paired: Paired) -> dict[str, float]:
+    """How far chance alone may move the difference of two means, by what is known of it.
+
+    estimator: two of their combined Monte Carlo errors. points: two standard errors of the mean difference over the
+    test points that they share. seeds: where Welch's t test (95 %, two-sided) over the runs begins to see it.
+    """
+    known = {}
+    if a.mc_error is not None and b.mc_error is not None:
+        known["estimator"] = 2 * hypot(a.mc_error, b.mc_error)
+    if (error := paired.get(frozenset((a.place, b.place)))) is not None:
+        known["points"] = 2 * error
+    if a.sd is not None and b.sd is not None and min(a.n or 0, b.n or 0) > 1:
+        va, vb = a.sd**2 / a.n, b.sd**2 / b.n
+        spread = va**2 / (a.n - 1) + vb**2 / (b.n - 1)
+        known["seeds"] = t_quantile((va + vb) ** 2 / spread) * sqrt(va + vb) if spread else 0.0
+    return known
+
+
+def _correlates(check: Check, cells: list[Value], paired: Paired) -> Outcome:
+    """In doubt if the pairs that are could turn the sign of the correlation."""
     sign = -1 if check.direction == "decreasing" else 1
-    score = sum((b.mean > a.mean) - (b.mean < a.mean) for a, b in combinations(cells, 2)) * sign
-    return Outcome(HOLDS if score > 0 else TIED if score == 0 else FAILS, ", ".join(map(str, cells)), score)
+    pairs = [(a, b, sign * ((b.mean > a.mean) - (b.mean < a.mean))) for a, b in combinations(cells, 2)]
+    score, detail = sum(order for *_, order in pairs), ", ".join(map(str, cells))
+    if score == 0:
+        return Outcome(TIED, detail)
+    doubts = [doubt(a, b, b.mean - a.mean, paired) for a, b, order in pairs if order * score > 0]
+    turned = abs(score) <= 2 * doubts.count(WITHIN_NOISE)
+    return _outcome(score, detail, score, WITHIN_NOISE if turned else SINGLE_RUNS if SINGLE_RUNS in doubts else "")
 
 
-def _on_par(check: Check, cells: list[Value]) -> Iterator[Outcome]:
+def _on_par(check: Check, cells: list[Value], paired: Paired) -> Iterator[Outcome]:
     first, *others = cells
     for other in others:
-        apart = abs(other.mean - first.mean) / abs(first.mean)
-        room = check.share - apart
-        yield Outcome(HOLDS if room >= 0 else FAILS, f"{first}, {other}: {100 * apart:.2g} % apart", room)
+        apart = abs(other.mean - first.mean)
+        room = check.share * abs(first.mean) - apart
+        size = f"{100 * apart / abs(first.mean):.2g} %" if first.mean else f"{apart:.2g}"
+        yield _outcome(room, f"{first}, {other}: {size} apart", room, doubt(first, other, room, paired))
 
 
-def _only_never_worst(check: Check, values: Values) -> Outcome:
-    worst = {}
-    for column in check.columns:
-        cells = {row: values[row, column] for row in check.rows}
+def _only_never_worst(check: Check, table: dict[str, dict[str, Value]]) -> Outcome:
+    worst, suffix = {}, ""
+    for column, cells in table.items():
         pick: Callable = max if next(iter(cells.values())).direction == "lower" else min
         extreme = pick(cell.mean for cell in cells.values())
         worst |= {row: column for row, cell in cells.items() if cell.mean == extreme}
+        suffix = SINGLE_RUNS if any(cell.n == 1 and not cell.exact for cell in cells.values()) else suffix
     wrong = [f"{row}: worst {worst[row]}" for row in check.row if row in worst]
-    wrong += [f"{row}: never worst" for row in check.rows if row not in worst and row not in check.row]
-    return Outcome(FAILS, "; ".join(wrong)) if wrong else Outcome(HOLDS)
+    wrong += [f"{row}: never worst" for row in check.sides[0] if row not in worst and row not in check.row]
+    return Outcome((FAILS if wrong else HOLDS) + suffix, "; ".join(wrong))
 
 
 def value_of(cell: Reported) -> Value:
@@ -233,54 +281,16 @@ def load_claims(path: Path, table: str | None = None) -> list[Claim]:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict) or not isinstance(raw.get("claims"), list):
         raise InputError(f"{path}: expected a list under `claims`")
-    claims = [_claim(entry, path) for entry in raw["claims"]]
-    for number, claim in enumerate(claims):
-        if claim.id in (other.id for other in claims[:number]):
+    claims: dict[str, Claim] = {}
+    for entry in raw["claims"]:
+        if not isinstance(entry, dict):
+            raise InputError(f"{path}: claims: {entry!r} is no claim; write id, table, claim, place and checks")
+        try:
+            claim = TypeAdapter(Claim).validate_python(entry)
+        except ValidationError as error:
+            fault = f"{first_fault(error)}; see shared/report/claims.py for the forms"
+            raise InputError(f"{path}: claim {entry.get('id')!r}: {fault}") from None
+        if claim.id in claims:
             raise InputError(f"{path}: claim {claim.id!r} is there twice; give each an id of its own")
-    return [claim for claim in claims if table in (None, claim.table)]
-
-
-def _claim(entry: Any, path: Path) -> Claim:
-    if not isinstance(entry, dict):
-        raise InputError(f"{path}: claims: {entry!r} is no claim; write id, table, claim, place and checks")
-    try:
-        if not isinstance(entry["checks"], list) or not entry["checks"]:
-            raise ValueError("checks must be a list of one or more")
-        claim = Claim(**{**entry, "checks": tuple(_check(check) for check in entry["checks"])})
-        for key in ("id", "table", "claim", "place", "reading"):
-            if not isinstance(getattr(claim, key), str):
-                raise ValueError(f"{key} must be text")
-        return claim
-    except (TypeError, KeyError, ValueError) as error:
-        raise InputError(
-            f"{path}: claim {entry.get('id')!r}: {error}; see shared/report/claims.py for the forms"
-        ) from None
-
-
-def _check(entry: Any) -> Check:
-    if not isinstance(entry, dict):
-        raise ValueError(f"{entry!r} is no check")
-    lists = {key: _tuple(entry[key]) for key in ("columns", "rows", "row") if key in entry}
-    check = Check(**{**entry, **lists})
-    if check.form not in FORMS:
-        raise ValueError(f"unknown form {check.form!r}")
-    if check.compare not in ("rows", "columns"):
-        raise ValueError(f"unknown compare {check.compare!r}; it is rows or columns")
-    if check.compare == "columns":  # a check has what it compares in `rows`
-        check = replace(check, rows=check.columns, columns=check.rows)
-    if len(set(check.rows)) < max(2, len(check.rows)) or not check.columns:
-        raise ValueError(f"a check compares two or more {check.compare}, each named once")
-    if not isinstance(check.share, int | float):
-        raise ValueError(f"share must be a number, found {check.share!r}")
-    if check.direction not in ("increasing", "decreasing"):
-        raise ValueError(f"unknown direction {check.direction!r}")
-    if not set(check.row) <= set(check.rows):
-        raise ValueError(f"{check.row} is not among its rows")
-    return check
-
-
-def _tuple(value: Any) -> tuple[str, ...]:
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{value!r} is neither a name nor a list of names")
-    return tuple(names)
+        claims[claim.id] = claim
+    return [claim for claim in claims.values() if table in (None, claim.table)]

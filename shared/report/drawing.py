@@ -1,16 +1,19 @@
-"""Pieces of figures that show images."""
+"""Pieces of figures that show images. Imports matplotlib where it draws: the workflow reads which figures there are."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from math import ceil
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from shared.errors import InputError
 from shared.report.compare import DIVERGED, NOT_RUN
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Samples = Mapping[str, np.ndarray]
 
@@ -23,13 +26,15 @@ class Page:
     """A figure on which things are placed in inches from its upper left corner."""
 
     def __init__(self, width: float, height: float) -> None:
+        from matplotlib.figure import Figure
+
         self.width, self.height = width, height
         self.figure = Figure(figsize=(width, height))
 
-    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
+    def axes(self, x: float, y: float, width: float, height: float, visible: bool = False) -> Axes:
         box = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
         axes = self.figure.add_axes(box)
-        axes.set_axis_off()
+        axes.axison = visible
         return axes
 
     def image(self, x: float, y: float, width: float, height: float, pixels: np.ndarray) -> None:
@@ -47,7 +52,9 @@ class Page:
         self.text(self.width - 0.10, self.height / 2, literal(fill(note, characters)), **style)
 
     def missing(self, x: float, y: float, width: float, height: float, reason: str) -> None:
-        """A grey field in the place of images that were not made, and why."""
+        """A grey field in the place of what was not made, and why."""
+        from matplotlib.patches import Rectangle
+
         self.axes(x, y, width, height).add_patch(Rectangle((0, 0), 1, 1, facecolor="0.94"))
         self.text(x + width / 2, y + height / 2, reason, style="italic", color="0.35")
 

@@ -47,24 +47,26 @@ def to_latex(view: View) -> str:
         f"% {view.table.number}, from {view.table.name}.csv, which python -m shared.stages.aggregate made.",
         r"% Needs \usepackage{booktabs} and \usepackage{graphicx} (\resizebox, where a table is too wide).",
     ]
-    return "\n".join(header + _numbers(view) + (_claims(view) if view.claims else [])) + "\n"
+    numbers = floating(view.table.name, _caption(view), _tabular(view), _notes(view))
+    return "\n".join(header) + "\n" + numbers + (_claims(view) if view.claims else "")
 
 
-def _numbers(view: View) -> list[str]:
-    return [
-        r"\begin{table}[tbp]",
-        r"\centering",
-        rf"\caption{{{_caption(view)}}}",
-        rf"\label{{{view.table.label}}}",
-        r"\medskip",
-        r"\footnotesize",
-        r"\setlength{\tabcolsep}{4pt}",
-        _SHRINK,
-        *_tabular(view),
-        "}",
-        *_notes(view),
-        r"\end{table}",
+def floating(label: str, caption: str, tabular: list[str], notes: list[str], size: str = r"\footnotesize") -> str:
+    """A table float: what is wider than the text is shrunk."""
+    lines = [
+        *(
+            r"\begin{table}[tbp]",
+            r"\centering",
+            rf"\caption{{{caption}}}",
+            rf"\label{{tab:{label}}}",
+            r"\medskip",
+            size,
+        ),
+        *(r"\setlength{\tabcolsep}{4pt}", _SHRINK, *tabular, "}"),
+        *(r"\par\medskip", r"\begin{minipage}{\linewidth}\scriptsize\raggedright"),
+        *(" \\\\\n".join(notes), r"\end{minipage}", r"\end{table}"),
     ]
+    return "\n".join(lines) + "\n"
 
 
 def _caption(view: View) -> str:
@@ -92,11 +94,11 @@ def _panel(view: PanelView) -> list[str]:
     if panel.title.latex or any(group.latex for group, _ in groups):
         cells = [rf"\multicolumn{{{lead}}}{{@{{}}l}}{{\textbf{{{panel.title.latex}}}}}"]
         cells += [rf"\multicolumn{{{size}}}{{c}}{{{group.latex}}}" for group, size in groups]
-        lines.append(_row(cells))
+        lines.append(row(cells))
         lines.append("".join(_rules(groups, lead)))
     stub = [panel.stub.label.latex] if panel.stub else []
     labels = [rf"\multicolumn{{1}}{{c}}{{{column.label.latex}}}" for column in panel.columns]
-    lines += [_row([panel.heading.latex, *stub, "", *labels]), r"\midrule"]
+    lines += [row([panel.heading.latex, *stub, "", *labels]), r"\midrule"]
     for number, line in enumerate(view.lines):
         if number:
             lines.append(_GAP)
@@ -117,13 +119,13 @@ def _block(line: Line, has_stub: bool) -> list[str]:
     """Two or three lines of the table: reported, reproduced, and the verdict where something was run."""
     blank = ["", ""] if has_stub else [""]
     stub = [line.stub] if has_stub else []
-    rows = [_row([line.label.latex, *stub, "reported", *map(_number, line.reported)])]
+    rows = [row([line.label.latex, *stub, "reported", *map(_number, line.reported)])]
     if line.common_verdict and line.is_empty:
-        return [*rows, _row([*blank, "reproduced", *_verdicts(line)])]
+        return [*rows, row([*blank, "reproduced", *_verdicts(line)])]
     return [
         *rows,
-        _row([*blank, "reproduced", *(_number(value, absent="") for value in line.reproduced)]),
-        _row([*blank, r"\scriptsize verdict", *_verdicts(line)]),
+        row([*blank, "reproduced", *(_number(value, absent="") for value in line.reproduced)]),
+        row([*blank, r"\scriptsize verdict", *_verdicts(line)]),
     ]
 
 
@@ -146,7 +148,7 @@ def _number(value: Number | str | None, absent: str = _DASH) -> str:
     return f"${value.mean}{spread}$"
 
 
-def _row(cells: list[str]) -> str:
+def row(cells: list[str]) -> str:
     return " & ".join(cells).rstrip() + r" \\"
 
 
@@ -155,8 +157,7 @@ def _notes(view: View) -> list[str]:
     if legend(view):
         notes.append(rf"\textbf{{Signs:}} {escape(legend(view))}.")
     notes += [rf"\textbf{{{what}:}} \texttt{{{_typewriter(command)}}}" for what, command in view.commands]
-    body = " \\\\\n".join(notes)
-    return [r"\par\medskip", r"\begin{minipage}{\linewidth}\scriptsize\raggedright", body, r"\end{minipage}"]
+    return notes
 
 
 def _typewriter(command: str) -> str:
@@ -164,29 +165,19 @@ def _typewriter(command: str) -> str:
     return escape(command).replace("--", "-{}-")
 
 
-def _claims(view: View) -> list[str]:
+def _claims(view: View) -> str:
     ours = "Reproduced (stand-in data)" if view.stand_in else "Reproduced"
-    return [
-        r"\begin{table}[tbp]",
-        r"\centering",
-        rf"\caption{{What the paper says about its {view.table.number}, checked on the reported and on the "
-        rf"reproduced numbers (scale: {escape(view.scale)}).}}",
-        rf"\label{{{view.table.label}-claims}}",
-        r"\medskip",
-        r"\scriptsize",
+    caption = (
+        f"What the paper says about its {view.table.number}, checked on the reported and on the reproduced numbers "
+        f"(scale: {escape(view.scale)})."
+    )
+    tabular = [
         r"\begin{tabular}{@{}p{0.49\linewidth}p{0.22\linewidth}p{0.22\linewidth}@{}}",
-        r"\toprule",
-        rf"Claim & Reported & {ours} \\",
-        r"\midrule",
+        *(r"\toprule", rf"Claim & Reported & {ours} \\", r"\midrule"),
         f"\n{_GAP}\n".join(map(_claim, view.claims)),
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\par\medskip",
-        r"\begin{minipage}{\linewidth}\scriptsize\raggedright",
-        escape(CLAIM_NOTE),
-        r"\end{minipage}",
-        r"\end{table}",
+        *(r"\bottomrule", r"\end{tabular}"),
     ]
+    return floating(f"{view.table.name}-claims", caption, tabular, [escape(CLAIM_NOTE)], r"\scriptsize")
 
 
 def _claim(line: ClaimLine) -> str:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from tabulate import tabulate
+
 from shared.report.view import CLAIM_NOTE, Line, PanelView, View, legend, short_verdict
 
 
@@ -36,7 +38,7 @@ def _panel(view: PanelView) -> str:
     rows = [[panel.heading.plain, *stub, "", *headings]]
     for line in view.lines:
         rows += _block(line, has_stub=panel.stub is not None)
-    return _grid(rows, right=len(headings))
+    return grid(rows, right=len(headings))
 
 
 def _block(line: Line, has_stub: bool) -> list[list[str]]:
@@ -58,12 +60,11 @@ def _claims(view: View) -> str:
     for line in view.claims:
         reading = f" Read as: {line.claim.reading}." if line.claim.reading else ""
         rows.append([line.claim.claim + reading, str(line.reported), str(line.reproduced)])
-    return _grid(rows, right=0)
+    return grid(rows, right=0)
 
 
-def _grid(rows: Sequence[Sequence[str]], right: int) -> str:
+def grid(rows: Sequence[Sequence[str]], right: int) -> str:
     """Rows of plain text as a table: first the heading, the last `right` columns aligned to the right."""
-    width = len(rows[0])
-    rule = ["---"] * (width - right) + ["---:"] * right
-    lines = [[escape(cell) for cell in rows[0]], rule, *([escape(cell) for cell in row] for row in rows[1:])]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    headings, *lines = [[escape(cell) for cell in row] for row in rows]
+    alignment = ["left"] * (len(headings) - right) + ["right"] * right
+    return tabulate(lines, headings, tablefmt="pipe", disable_numparse=True, colalign=alignment)

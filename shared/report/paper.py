@@ -1,6 +1,7 @@
 """Finding what a paper declares: its tables and figures, its reported numbers, its claims.
 
-`shared` imports no paper; it is the user's `--paper` that names one.
+`shared` imports no paper; it is the user's `--paper` that names one. Imports neither torch, pandas, scipy nor
+matplotlib, and no paper's tables.py and figures.py may: the workflow reads them all before it starts anything.
 """
 
 from importlib import import_module
@@ -10,51 +11,112 @@ from typing import Any
 
 from shared.errors import InputError
 from shared.report.claims import Claim, load_claims
-from shared.report.layout import Table
+from shared.report.compare import load_margins, margin_for
+from shared.report.layout import Figure, Table, Target, TextTable, cell_of, runs_needed
 from shared.report.reported import Cells, load_reported
+from shared.run import spec
+
+KINDS = ("tables", "figures")
 
 
 def folder_of(paper: str) -> Path:
     """The folder of a paper. InputError: no such paper."""
-    spec = find_spec(f"papers.{paper}") if paper.isidentifier() else None
-    if spec is None or spec.origin is None:
+    found = find_spec(f"papers.{paper}") if paper.isidentifier() else None
+    if found is None or found.origin is None:
         raise InputError(f"--paper {paper}: there is no folder papers/{paper}; the papers are listed in README.md")
-    return Path(spec.origin).parent
+    return Path(found.origin).parent
 
 
-def table_of(paper: str, name: str) -> Table:
+def targets(paper: str, kind: str) -> dict[str, Any]:
+    """{name: Table, TextTable or Figure} of a paper; none where it has no tables.py or figures.py."""
+    if not (folder_of(paper) / f"{kind}.py").exists():
+        return {}
+    return getattr(import_module(f"papers.{paper}.{kind}"), kind.upper())
+
+
+def owners(kind: str) -> dict[str, str]:
+    """{name of a table or figure: its paper}. InputError: one name in two papers, or a figure whose table is none."""
+    found: dict[str, str] = {}
+    for paper in spec.papers():
+        for name, target in targets(paper, kind).items():
+            if name in found:
+                raise InputError(f"{kind} {name}: in both papers {found[name]} and {paper}; rename one of them")
+            if isinstance(target, Figure) and target.table and name not in targets(paper, "tables"):
+                raise InputError(f"papers/{paper}/tables.py: no {name}, which figures.py plots; add it to TABLES")
+            found[name] = paper
+    return found
+
+
+def table_of(paper: str, name: str) -> Table | TextTable:
     """A table's layout from papers/<paper>/tables.py. InputError: the paper has no such table."""
-    return _declared(paper, "tables", "TABLES", name)
+    return _named(paper, "tables", name)
 
 
-def figure_of(paper: str, name: str) -> Any:
-    """A figure's drawing function from papers/<paper>/figures.py. InputError: no such figure."""
-    return _declared(paper, "figures", "FIGURES", name)
+def figure_of(paper: str, name: str) -> Figure:
+    """A figure from papers/<paper>/figures.py. InputError: no such figure."""
+    return _named(paper, "figures", name)
+
+
+def _named(paper: str, kind: str, name: str) -> Any:
+    known = targets(paper, kind)
+    if name not in known:
+        raise InputError(f"papers/{paper}/{kind}.py: no {name}; it has {', '.join(sorted(known)) or 'none'}")
+    return known[name]
+
+
+def runs_at(paper: str, target: Target, scale: str) -> list[tuple[str, str]]:
+    """What a target needs at a scale, as `layout.runs_needed` has it; a scale may run fewer values of a sweep.
+
+    InputError: experiments.yaml has a run or an experiment at no scale.
+    """
+    module = "figures" if isinstance(target, Figure) else "tables"
+    for run, _ in runs_needed(target):
+        if not spec.exists(paper, run, "paper"):
+            raise InputError(
+                f"papers/{paper}/{module}.py: {target.name}: experiments.yaml has no run {run}; correct one of the two"
+            )
+    for experiment in getattr(target, "data", ()):
+        spec.experiment_of(paper, experiment)
+    return [(run, kind) for run, kind in runs_needed(target) if spec.exists(paper, run, scale)]
+
+
+def check_margins(path: Path) -> None:
+    """That every number of every paper's tables has a margin. InputError: it has none, or the file is malformed."""
+    margins = load_margins(path)
+    for paper in spec.papers():
+        for table in targets(paper, "tables").values():
+            if isinstance(table, Table):
+                reported = reported_of(paper, table)
+                for row, column in table.cells():
+                    margin_for(margins, cell_of(row, column).key, reported[row.reported, column.name].unit)
 
 
 def reported_of(paper: str, table: Table) -> Cells:
-    """What a paper printed in a table. InputError: as `load_reported`, or its cells are not those of the layout."""
-    path = folder_of(paper) / "reported.csv"
-    cells, places = load_reported(path, table.name), table.names + table.described
+    """What a paper printed in a table, by (row, column) of our CSV.
+
+    InputError: as `load_reported`, or its cells are not those of the layout.
+    """
+    path, places = folder_of(paper) / "reported.csv", table.places
+    cells = load_reported(path, table.name)
     for row, column in cells:
-        if (row, column) not in places:
+        if (row, column) not in places.values():
             raise InputError(
                 f"{path}: {table.name}: tables.py has no cell {row!r}, {column!r}; correct the line or the layout"
             )
-    for row, column in places:
+    for row, column in places.values():
         if (row, column) not in cells:
             raise InputError(
                 f"{path}: {table.name}: no line for {row!r}, {column!r}; add it, blank where the paper has no number"
             )
-    return cells
+    return {place: cells[printed] for place, printed in places.items()}
 
 
 def claims_of(paper: str, table: Table) -> list[Claim]:
     """What a paper says about a table. InputError: as `load_claims`, or a claim is about no table or cell there is."""
-    path, tables = folder_of(paper) / "claims.yaml", _entries(paper, "tables", "TABLES")
+    path, tables = folder_of(paper) / "claims.yaml", targets(paper, "tables")
     claims = load_claims(path)
     for claim in claims:
-        if claim.table not in tables:
+        if not isinstance(tables.get(claim.table), Table):
             raise InputError(f"{path}: claim {claim.id!r}: no table {claim.table!r}; there are {', '.join(tables)}")
         for row, column in sorted(claim.cells):
             if (row, column) not in tables[claim.table].names:
@@ -62,16 +124,3 @@ def claims_of(paper: str, table: Table) -> list[Claim]:
                     f"{path}: claim {claim.id!r}: {claim.table} has no cell {row!r}, {column!r}; correct it"
                 )
     return [claim for claim in claims if claim.table == table.name]
-
-
-def _declared(paper: str, module: str, register: str, name: str) -> Any:
-    entries = _entries(paper, module, register)
-    if name not in entries:
-        raise InputError(f"papers/{paper}/{module}.py: no {name}; it has {', '.join(sorted(entries))}")
-    return entries[name]
-
-
-def _entries(paper: str, module: str, register: str) -> dict[str, Any]:
-    if not (folder_of(paper) / f"{module}.py").exists():
-        raise InputError(f"papers/{paper}: has no {module}.py; write one with its {register}")
-    return getattr(import_module(f"papers.{paper}.{module}"), register)

@@ -1,49 +1,40 @@
 """The numbers that a paper printed: one line of `reported.csv` per cell, a blank for what is unknown."""
 
 import csv
-from dataclasses import dataclass
-from math import isfinite
+from dataclasses import fields
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 
 from shared.errors import InputError
 
-COLUMNS = [
-    "table",
-    "row",
-    "column",
-    "metric",
-    "unit",
-    "direction",
-    "mean",
-    "spread",
-    "spread_kind",
-    "n",
-    "decimals",
-    "source",
-    "note",
-]
-DIRECTIONS = ("higher", "lower", "none")
-SPREAD_KINDS = ("", "sd", "sem", "ci95")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Reported:
     """One printed number. None is unknown, never zero.
 
-    spread_kind: sd (over n runs), sem, ci95 (half-width of a t interval), or "" where unknown.
-    direction: which way is better, for the paper; `none` for a mere count.
+    spread_kind: sd (over n runs), sem, ci95 (half-width of a t interval); a spread without it, or without n, says
+    nothing. direction: which way is better, for the paper; `none` for a mere count.
     """
 
-    mean: float | None
-    spread: float | None = None
-    spread_kind: str = ""
-    n: int | None = None
-    decimals: int = 0
+    mean: FiniteFloat | None = None
+    spread: Annotated[FiniteFloat, Field(ge=0)] | None = None
+    spread_kind: Literal["", "sd", "sem", "ci95"] = ""
+    n: Annotated[int, Field(ge=1)] | None = None
+    decimals: Annotated[int, Field(ge=0, le=12)] = 0
     metric: str = ""
     unit: str = ""
-    direction: str = "none"
+    direction: Literal["higher", "lower", "none"] = "none"
     source: str = ""
     note: str = ""
+
+    @model_validator(mode="after")
+    def _spread_has_kind(self) -> "Reported":
+        if self.spread is not None and not (self.spread_kind and self.n and self.n > 1):
+            raise ValueError("a spread needs its spread_kind and n, two runs or more; leave it blank, and note it")
+        return self
 
     @property
     def half_unit(self) -> float:
@@ -51,6 +42,9 @@ class Reported:
         return 0.5 * 10.0**-self.decimals
 
 
+NAMES = ["table", "row", "column"]
+NUMBER = [field.name for field in fields(Reported)]
+COLUMNS = [*NAMES, "metric", "unit", "direction", "mean", "spread", "spread_kind", "n", "decimals", "source", "note"]
 Cells = dict[tuple[str, str], Reported]
 
 
@@ -60,49 +54,44 @@ def load_reported(path: Path, table: str) -> Cells:
     InputError: no such file, no CSV in UTF-8, other columns, a line with more or fewer, an impossible value, the same
     cell twice, or no such table.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            lines = list(reader)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; a paper with tables needs its reported numbers") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a CSV table in UTF-8 ({error}); save it as one") from None
-    if reader.fieldnames != COLUMNS:
-        raise InputError(f"{path}: the columns must be {','.join(COLUMNS)}")
     cells: Cells = {}
-    for number, line in enumerate(lines, start=2):
-        if None in line or None in line.values():  # what csv makes of a line that is too long or too short
-            raise InputError(
-                f"{path}, line {number}: not {len(COLUMNS)} columns; quote commas, write blanks for the rest"
-            )
-        if line["table"] != table:
-            continue
+    for where, line in read_lines(path, COLUMNS, table).items():
         key = (line["row"], line["column"])
         if key in cells:
-            raise InputError(f"{path}, line {number}: {key[0]!r}, {key[1]!r} is there twice; remove one")
-        cells[key] = _parse(line, f"{path}, line {number}")
-    if not cells:
-        raise InputError(f"{path}: no number of table {table!r}; add the numbers that the paper reports")
+            raise InputError(f"{where}: {key[0]!r}, {key[1]!r} is there twice; remove one")
+        known = {name: line[name] for name in NUMBER if line[name] or name == "decimals"}
+        try:
+            cells[key] = Reported(**known)
+        except ValidationError as error:
+            raise InputError(f"{where}: {first_fault(error)}") from None
     return cells
 
 
-def _parse(line: dict[str, str], where: str) -> Reported:
+def read_lines(path: Path, columns: list[str], table: str) -> dict[str, dict[str, str]]:
+    """Lines of a table, by the place to name in a message. InputError: as `load_reported`."""
     try:
-        value = Reported(
-            mean=float(line["mean"]) if line["mean"] else None,
-            spread=float(line["spread"]) if line["spread"] else None,
-            spread_kind=line["spread_kind"],
-            n=int(line["n"]) if line["n"] else None,
-            decimals=int(line["decimals"]),
-            **{key: line[key] for key in ("metric", "unit", "direction", "source", "note")},
-        )
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{where}: {error}; a number or a blank is expected") from None
-    if not all(isfinite(number) for number in (value.mean, value.spread) if number is not None):
-        raise InputError(f"{where}: mean and spread must be finite; leave blank what is unknown")
-    if value.decimals < 0 or (value.n is not None and value.n < 1):
-        raise InputError(f"{where}: decimals must not be below zero, and n not below one")
-    if value.direction not in DIRECTIONS or value.spread_kind not in SPREAD_KINDS:
-        raise InputError(f"{where}: direction must be one of {DIRECTIONS} and spread_kind one of {SPREAD_KINDS}")
-    return value
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            names, lines = reader.fieldnames, list(reader)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; a paper with tables needs what it reports") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a CSV table in UTF-8 ({error}); save it as one") from None
+    if names != columns:
+        raise InputError(f"{path}: the columns must be {','.join(columns)}")
+    for number, line in enumerate(lines, start=2):
+        if None in line or None in line.values():  # what csv makes of a line that is too long or too short
+            raise InputError(f"{path}, line {number}: not {len(columns)} columns; quote commas, write blanks")
+    found = {f"{path}, line {number}": line for number, line in enumerate(lines, 2) if line["table"] == table}
+    if not found:
+        raise InputError(f"{path}: nothing of table {table!r}; add what the paper reports")
+    return found
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first thing that pydantic found wrong, in one line."""
+    fault = error.errors()[0]
+    found = repr(fault["input"])
+    where = ".".join(map(str, fault["loc"]))
+    value = f" is {found[:60]}" if where and fault["type"] != "missing" else ""
+    return f"{where}{value}: {fault['msg'].removeprefix('Value error, ')}".removeprefix(": ")

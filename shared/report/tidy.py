@@ -1,30 +1,22 @@
 """From the metrics of runs to a table's tidy CSV: one row per cell, reported, reproduced, and a verdict."""
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from math import hypot, isfinite
+from functools import cached_property
+from itertools import combinations
+from math import hypot, sqrt
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Annotated, Any
 
+import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from shared.errors import InputError
 from shared.files import read_json
-from shared.report.compare import (
-    DIVERGED,
-    INCONCLUSIVE,
-    NOT_COMPARABLE,
-    NOT_RUN,
-    Margins,
-    Verdict,
-    is_verdict,
-    margin_for,
-    verdict,
-)
-from shared.report.layout import Column, Row, Table, cell_of
-from shared.report.reported import Cells, Reported
+from shared.report.compare import DIVERGED, NOT_COMPARABLE, NOT_RUN, Margins, margin_for, verdict
+from shared.report.layout import Table, TextTable, cell_of
+from shared.report.reported import Cells, Reported, first_fault
 
 COLUMNS = [
     "table",
@@ -40,6 +32,7 @@ COLUMNS = [
     "reproduced_mean",
     "reproduced_sd",
     "reproduced_n",
+    "reproduced_se",
     "reproduced_mc_error",
     "difference",
     "verdict",
@@ -47,46 +40,98 @@ COLUMNS = [
     "scale",
     "data",
 ]
-NUMBERS = ("reproduced_mean", "reproduced_sd", "reproduced_n", "reproduced_mc_error", "difference")
+PAIRED_COLUMNS = ["row", "column", "other_row", "other_column", "difference", "standard_error", "n"]
 STAND_IN = "stand-in: "
 COUNTED = "counted on the model as built"
 NO_DATA = "none"
 MIXED = "mixed code fingerprints"
+OTHER_SCALES = "larger scales run it"  # the protocol of a swept value that this scale leaves out
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """mc_error: the standard error of the value from the metric's own random numbers, None where none is given."""
+class Metric(BaseModel):
+    """A row of metrics.json. standard_error: of the value over test points. monte_carlo_error: from the metric's own
+    random numbers. features: what stands for the paper's own features, if anything. None is unknown."""
 
-    name: str
-    value: float
+    model_config = ConfigDict(frozen=True, strict=True)
+    key: str
+    variant: str
+    value: FiniteFloat
     unit: str
-    mc_error: float | None = None
+    features: str = ""
+    standard_error: Annotated[FiniteFloat, Field(ge=0)] | None = None
+    monte_carlo_error: Annotated[FiniteFloat, Field(ge=0)] | None = None
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(BaseModel):
     """What one metrics.json or architecture.json says.
 
-    name: "<experiment>/<model>". fingerprint: of all code behind the numbers. pipeline: of the part that all models
-    of a table share.
-    values: by metric key and variant, empty if diverged. diverged: where, or the empty string.
+    fingerprint: of all code behind the numbers. pipeline: of the part that all models of a table share.
+    comparable: data, training and evaluation are those of the paper. layers: of the model as built, one text each, by
+    module. diverged: where, if it did.
+    folder: where the file lies, None for a record of a run that was published.
     """
 
-    file: Path
-    name: str
-    seed: int | None
+    model_config = ConfigDict(frozen=True, strict=True)
+    paper: str
+    experiment: str
+    model: str
+    scale: str
+    seed: int = 0
     fingerprint: str
-    pipeline: str
+    pipeline: str = ""
     protocol: str
     data: str
-    values: dict[tuple[str, str], Measurement]
-    diverged: str = ""
+    stand_in: bool = False
+    comparable: bool
+    metrics: list[Metric]
+    layers: dict[str, list[str]] = {}
+    diverged: dict[str, int] | None = None
+    folder: Path | None = None
+
+    @model_validator(mode="after")
+    def _states_each_metric_once(self) -> "Run":
+        keys = [(metric.key, metric.variant) for metric in self.metrics]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(f"{' '.join(key).strip()} twice")
+        return self
+
+    @property
+    def name(self) -> str:
+        return f"{self.experiment}/{self.model}"
 
     @property
     def is_count(self) -> bool:
         """Counted on an untrained model: no data, no seed, no protocol."""
         return self.data == NO_DATA
+
+    @cached_property
+    def values(self) -> dict[tuple[str, str], Metric]:
+        """By key and variant."""
+        return {(metric.key, metric.variant): metric for metric in self.metrics}
+
+
+def run_of(content: Any, where: str, folder: Path | None = None) -> Run:
+    """The run that a metrics.json or an architecture.json describes. InputError: it is neither, or incomplete."""
+    try:
+        if "latent_variables" in content:
+            content = content | {"protocol": COUNTED, "data": NO_DATA, "metrics": _counts(content)}
+        return Run.model_validate(content | {"folder": folder})
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{where}: no metrics or architecture file ({error}); make it again") from None
+    except ValidationError as error:
+        raise InputError(f"{where}: {first_fault(error)}; evaluate this run again") from None
+
+
+def _counts(content: dict[str, Any]) -> list[dict[str, Any]]:
+    counts = {
+        "latent_variables": (content["latent_variables"], ""),
+        "parameters": (content["parameters"] / 1e6, "M"),
+    }
+    return [
+        {"key": f"architecture/{key}", "variant": "", "value": float(value), "unit": unit}
+        for key, (value, unit) in counts.items()
+    ]
 
 
 def load_runs(files: Iterable[Path], paper: str, scale: str) -> list[Run]:
@@ -96,128 +141,60 @@ def load_runs(files: Iterable[Path], paper: str, scale: str) -> list[Run]:
     """
     runs: dict[tuple[str, bool, int], Run] = {}
     for file in files:
-        content = read_json(file)
-        try:
-            for key, expected in (("paper", paper), ("scale", scale)):
-                if content[key] != expected:
-                    raise InputError(f"{file}: {key} is {content[key]!r}, the table is made for {expected!r}")
-            run = _counts(file, content) if "latent_variables" in content else _metrics(file, content)
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{file}: no metrics or architecture file ({error}); make it again") from None
-        identity = (run.name, run.is_count, run.seed or 0)
+        run = run_of(read_json(file), str(file), file.parent)
+        for key, expected in (("paper", paper), ("scale", scale)):
+            if getattr(run, key) != expected:
+                raise InputError(f"{file}: {key} is {getattr(run, key)!r}, the table is made for {expected!r}")
+        identity = (run.name, run.is_count, run.seed)
         if identity in runs:
-            raise InputError(f"{file}: the same run as {runs[identity].file}; give one of them")
+            raise InputError(f"{file}: the same run as in {runs[identity].folder}; give one of them")
         runs[identity] = run
     return [runs[identity] for identity in sorted(runs)]
 
 
-def _metrics(file: Path, content: dict[str, Any]) -> Run:
-    return Run(
-        file=file,
-        name=_name(content),
-        seed=_count(content, "seed"),
-        fingerprint=_text(content, "fingerprint"),
-        pipeline=_text(content, "pipeline"),
-        protocol=_text(content, "protocol"),
-        data=(STAND_IN if content["stand_in"] else "") + _text(content, "data"),
-        values=_values(file, content.get("metrics", [])),
-        diverged="epoch {epoch}, step {step}".format(**content["diverged"]) if "diverged" in content else "",
-    )
-
-
-def _name(content: dict[str, Any]) -> str:
-    return f"{_text(content, 'experiment')}/{_text(content, 'model')}"
-
-
-def _text(content: dict[str, Any], key: str) -> str:
-    if not isinstance(content[key], str):
-        raise TypeError(f"{key} is {content[key]!r}")
-    return content[key]
-
-
-def _values(file: Path, metrics: Sequence[dict[str, Any]]) -> dict[tuple[str, str], Measurement]:
-    values: dict[tuple[str, str], Measurement] = {}
-    for metric in metrics:
-        key = (_text(metric, "key"), _text(metric, "variant"))
-        if key in values:
-            raise InputError(f"{file}: {' '.join(key).strip()} twice; evaluate this run again")
-        values[key] = _measurement(file, metric)
-    return values
-
-
-def _measurement(file: Path, metric: dict[str, Any]) -> Measurement:
-    value, error = (metric.get(key) for key in ("value", "monte_carlo_error"))
-    for number in (value, 0.0 if error is None else error):
-        if not isinstance(number, int | float) or not isfinite(number):
-            raise InputError(f"{file}: {metric['key']} is {number!r}, no finite number; evaluate this run again")
-    return Measurement(_text(metric, "name"), value, _text(metric, "unit"), error)
-
-
-def _counts(file: Path, content: dict[str, Any]) -> Run:
-    values = {
-        ("architecture/latent_variables", ""): Measurement("# LV", _count(content, "latent_variables"), ""),
-        ("architecture/parameters", ""): Measurement("# Params", _count(content, "parameters") / 1e6, "M"),
-    }
-    return Run(file, _name(content), None, _text(content, "fingerprint"), "", COUNTED, NO_DATA, values)
-
-
-def _count(content: dict[str, Any], key: str) -> int:
-    if not isinstance(content[key], int):
-        raise TypeError(f"{key} is {content[key]!r}")
-    return content[key]
-
-
-def build(table: Table, reported: Cells, runs: Sequence[Run], margins: Margins, scale: str) -> pd.DataFrame:
-    """The tidy table, all columns as text: numbers of the paper as printed, ours with six decimals.
-
-    reproduced_mean, reproduced_sd: over reproduced_n runs, one per seed. reproduced_mc_error: the standard error of the
-    mean from the random numbers of the evaluations alone, blank where a metric does not tell its own.
-    """
-    lines = [
-        _line(table, row, column, reported[row.reported, column.reported], runs, margins, scale)
-        for row, column in table.cells()
-    ]
-    return pd.DataFrame(lines, columns=COLUMNS, dtype=str)
-
-
-def _line(
+def build(
     table: Table,
-    row: Row,
-    column: Column,
-    cell: Reported,
+    reported: Cells,
     runs: Sequence[Run],
     margins: Margins,
     scale: str,
-) -> dict[str, str]:
-    source = cell_of(row, column)
-    mine = [run for run in runs if run.name == source.run and run.is_count == source.is_count]
-    measured = [run.values[source.key, source.variant] for run in mine if (source.key, source.variant) in run.values]
-    for measurement in measured:
-        if measurement.unit != cell.unit:
-            raise InputError(
-                f"{mine[0].file}: {source.key} has unit {measurement.unit!r}, the paper's has {cell.unit!r}; convert it"
-            )
-    values = [measurement.value for measurement in measured]
-    names = sorted({measurement.name for measurement in measured}) or [cell.metric]
-    # A substitute for the paper's metric bears another name.
-    comparable = names == [cell.metric] and all(_papers_setting(table, run) for run in mine)
-    judged = _judge(cell, mine, values, comparable, margins, source.key)
-    return {
-        "table": table.name,
-        "row": row.reported,
-        "column": column.reported,
-        "metric": " / ".join(names),
-        **_as_printed(cell),
-        "reproduced_mean": fixed(fmean(values)) if values else "",
-        "reproduced_sd": fixed(stdev(values)) if len(values) > 1 else "",
-        "reproduced_n": str(len(values)) if values else "",
-        "reproduced_mc_error": _mc_error(measured),
-        "difference": fixed(fmean(values) - cell.mean) if values and cell.mean is not None else "",
-        "verdict": judged,
-        "protocol": _protocol(mine, runs),
-        "scale": scale,
-        "data": " / ".join(sorted({run.data for run in mine})),
-    }
+    planned: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """The tidy table, all columns as text: numbers of the paper as printed, ours with six decimals.
+
+    reproduced_mean, reproduced_sd: over reproduced_n runs, one per seed. reproduced_se: the standard error of the mean
+    over test points, which all seeds share: it does not shrink with their number. reproduced_mc_error: its standard
+    error from the random numbers of the evaluations alone. Blank where a metric does not tell its own.
+    planned: the runs that there are at this scale; all where none are given.
+    """
+    lines = []
+    for row, column in table.cells():
+        source = cell_of(row, column)
+        mine = [run for run in runs if run.name == source.run and run.is_count == source.is_count]
+        found = [run.values[source.key, source.variant] for run in mine if (source.key, source.variant) in run.values]
+        cell = reported[row.reported, column.name]
+        for unit in {metric.unit for metric in found} - {cell.unit}:
+            raise InputError(f"{source.run}: {source.key} has unit {unit!r}, the paper's has {cell.unit!r}; convert it")
+        values, errors = [metric.value for metric in found], _errors(found)
+        features = sorted({metric.features for metric in found} - {""})
+        comparable = not features and all(run.comparable for run in mine)
+        left_out = planned is not None and source.run not in planned
+        lines.append(
+            {"table": table.name, "row": row.reported, "column": column.name, **_as_printed(cell)}
+            | {
+                "metric": f"{cell.metric} ({' / '.join(features)})" if features else cell.metric,
+                "reproduced_mean": fixed(fmean(values)) if values else "",
+                "reproduced_sd": fixed(stdev(values)) if len(values) > 1 else "",
+                "reproduced_n": str(len(values)) if values else "",
+                **{name: "" if error is None else fixed(error) for name, error in errors.items()},
+                "difference": fixed(fmean(values) - cell.mean) if values and cell.mean is not None else "",
+                "verdict": _judge(cell, mine, values, comparable, margins, source.key, errors["reproduced_se"]),
+                "protocol": OTHER_SCALES if left_out else _protocol(mine, runs),
+                "scale": scale,
+                "data": " / ".join(sorted({(STAND_IN if run.stand_in else "") + run.data for run in mine})),
+            }
+        )
+    return pd.DataFrame(lines, columns=COLUMNS, dtype=str)
 
 
 def _as_printed(cell: Reported) -> dict[str, str]:
@@ -232,32 +209,25 @@ def _as_printed(cell: Reported) -> dict[str, str]:
     }
 
 
-def _mc_error(measured: Sequence[Measurement]) -> str:
-    """Of the mean of independent evaluations."""
-    errors = [measurement.mc_error for measurement in measured]
-    return "" if not errors or None in errors else fixed(hypot(*errors) / len(errors))
-
-
-def _papers_setting(table: Table, run: Run) -> bool:
-    """Whether a run's data and protocol are the paper's. A count on the model needs neither."""
-    if run.is_count:
-        return True
-    return (
-        not run.data.startswith(STAND_IN)
-        and all(mentions(run.protocol, phrase) for phrase in table.protocol)
-        and all(mentions(run.data, phrase) for phrase in table.data)
-    )
-
-
-def mentions(text: str, phrase: str) -> bool:
-    """Whether a phrase stands in a text as whole words: `MNIST, grey values` is not in `FashionMNIST, grey values`."""
-    return re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text) is not None
+def _errors(found: Sequence[Metric]) -> dict[str, float | None]:
+    """Standard errors of the mean over runs: evaluations are independent of each other, test points are the same."""
+    points, estimator = ([getattr(m, name) for m in found] for name in ("standard_error", "monte_carlo_error"))
+    return {
+        "reproduced_se": None if not found or None in points else hypot(*points) / sqrt(len(points)),
+        "reproduced_mc_error": None if not found or None in estimator else hypot(*estimator) / len(estimator),
+    }
 
 
 def _judge(
-    cell: Reported, mine: Sequence[Run], values: list[float], comparable: bool, margins: Margins, key: str
+    cell: Reported,
+    mine: Sequence[Run],
+    values: list[float],
+    comparable: bool,
+    margins: Margins,
+    key: str,
+    standard_error: float | None,
 ) -> str:
-    diverged = [run.diverged for run in mine if run.diverged]
+    diverged = ["epoch {epoch}, step {step}".format(**run.diverged) for run in mine if run.diverged]
     if diverged:
         # The seeds that are left were selected by their own success: their mean is kept, but neither shown nor judged.
         share = f"{len(diverged)} of {len(mine)} seeds: " if len(mine) > 1 else ""
@@ -266,14 +236,7 @@ def _judge(
         return NOT_RUN
     if not comparable:
         return NOT_COMPARABLE
-    return verdict_text(verdict(cell, values, margin_for(margins, key)))
-
-
-def verdict_text(judged: Verdict) -> str:
-    """The verdict as the CSV has it: where it is open, with the least shift that would have been noticed."""
-    if judged.verdict == INCONCLUSIVE:
-        return f"{INCONCLUSIVE} (detectable from {judged.smallest_detectable_shift:.3g})"
-    return judged.verdict
+    return verdict(cell, values, margin_for(margins, key, cell.unit), standard_error or 0.0)
 
 
 def _protocol(mine: Sequence[Run], all_runs: Sequence[Run]) -> str:
@@ -295,53 +258,73 @@ def fixed(value: float) -> str:
     return text.lstrip("-") if float(text) == 0 else text
 
 
+def paired(table: Table | TextTable, runs: Sequence[Run]) -> pd.DataFrame:
+    """Differences between cells that were measured at the same test points: one metric and variant of two models of an
+    experiment. All columns are text.
+
+    difference: mean over the n points of the first minus the other, each the mean over its seeds. standard_error: of
+    that mean, from the spread between points, in which cancels what makes a point hard for both.
+    """
+    groups: dict[tuple[str, str, str], dict[tuple[str, str], np.ndarray]] = {}
+    for row, column in table.cells() if isinstance(table, Table) else ():
+        source = cell_of(row, column)
+        points = [_points(run, f"{source.key}@{source.variant}") for run in runs if run.name == source.run]
+        if points and all(each is not None and each.shape == points[0].shape for each in points):
+            group = (source.run.split("/")[0], source.key, source.variant)
+            groups.setdefault(group, {})[row.reported, column.name] = np.mean(points, axis=0)
+    lines = []
+    for cells in groups.values():
+        for (name, mine), (other, theirs) in combinations(cells.items(), 2):
+            if len(mine) == len(theirs) > 1:
+                apart = mine - theirs
+                error = apart.std(ddof=1) / sqrt(len(apart))
+                lines.append([*name, *other, fixed(apart.mean()), fixed(error), str(len(apart))])
+    return pd.DataFrame(lines, columns=PAIRED_COLUMNS, dtype=str)
+
+
+def _points(run: Run, name: str) -> np.ndarray | None:
+    file = run.folder / "points.npz" if run.folder else None
+    if file is None or not file.exists():
+        return None
+    with np.load(file, allow_pickle=False) as archive:
+        return archive.get(name)
+
+
 def to_csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, lineterminator="\n")
 
 
-def read_table_csv(path: Path, table: Table, reported: Cells) -> pd.DataFrame:
-    """A tidy table as written by `to_csv`, all text.
+def paired_path(csv: Path) -> Path:
+    """Where the paired differences of a table's CSV lie, if it has any."""
+    return csv.with_suffix(".paired.csv")
 
-    InputError: missing, other columns or cells, another table, other reported numbers, or a number that is none.
-    """
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A table as written by `to_csv`, all text. InputError: there is none."""
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run python -m shared.stages.aggregate first") from None
     except ValueError as error:
         raise InputError(f"{path}: not a CSV table ({error}); delete it and aggregate again") from None
-    if list(frame.columns) != COLUMNS:
-        raise InputError(f"{path}: the columns must be {','.join(COLUMNS)}; aggregate again")
-    if set(frame["table"]) != {table.name}:
-        raise InputError(f"{path}: holds {', '.join(sorted(set(frame['table'])))}, not {table.name}")
-    found = list(zip(frame["row"], frame["column"], strict=True))
-    if found != table.names:
-        strange = [name for name in found if name not in table.names] or [n for n in table.names if n not in found]
-        named = f"{strange[0][0]!r}, {strange[0][1]!r}" if strange else "their order or number"
-        raise InputError(f"{path}: its cells are not those of {table.name} ({named}); aggregate again")
-    if frame["scale"].nunique() != 1:
-        raise InputError(f"{path}: made at scales {', '.join(sorted(set(frame['scale'])))}; aggregate again")
-    for line in frame.to_dict("records"):
-        _check_line(line, reported[line["row"], line["column"]], f"{path}: {line['row']!r}, {line['column']!r}")
+
+
+def read_table_csv(path: Path, table: Table) -> pd.DataFrame:
+    """A tidy table. InputError: missing, or its columns and cells are not those of the layout."""
+    frame = read_csv(path)
+    if list(frame.columns) != COLUMNS or list(zip(frame["row"], frame["column"], strict=True)) != table.names:
+        raise InputError(f"{path}: its columns or cells are not those of {table.name}; aggregate again")
     return frame
 
 
-def _check_line(line: dict[str, str], cell: Reported, where: str) -> None:
-    for key, value in _as_printed(cell).items():
-        if line[key] != value:
-            raise InputError(f"{where}: {key} is {line[key]!r}, in reported.csv {value!r}; aggregate again")
-    for key in NUMBERS:
-        if line[key] and not _is_number(line[key]):
-            raise InputError(f"{where}: {key} is {line[key]!r}, no finite number; aggregate again")
-    runs = line["reproduced_n"]
-    if bool(line["reproduced_mean"]) != (runs.isdecimal() and int(runs) > 0):
-        raise InputError(f"{where}: reproduced_n is {runs!r}, no number of runs; aggregate again")
-    if not is_verdict(line["verdict"]):
-        raise InputError(f"{where}: verdict is {line['verdict']!r}, which is none; aggregate again")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return isfinite(float(text))
-    except ValueError:
-        return False
+def read_paired(path: Path) -> dict[frozenset[tuple[str, str]], float]:
+    """Standard errors of the paired differences beside a table's CSV; none where it has no such file."""
+    if not paired_path(path).exists():
+        return {}
+    lines = read_csv(paired_path(path)).to_dict("records")
+    return {
+        frozenset(((line["row"], line["column"]), (line["other_row"], line["other_column"]))): float(
+            line["standard_error"]
+        )
+        for line in lines
+    }

@@ -6,7 +6,7 @@ from math import floor, log10
 
 import pandas as pd
 
-from shared.report.claims import Claim, Outcome, Value, Values, evaluate, value_of
+from shared.report.claims import Claim, Outcome, Paired, Value, Values, evaluate, value_of
 from shared.report.compare import (
     AGREES,
     DIFFERS,
@@ -20,7 +20,7 @@ from shared.report.compare import (
 )
 from shared.report.layout import Column, Panel, Row, Table, Text, cell_of
 from shared.report.reported import Cells
-from shared.report.tidy import MIXED, NO_DATA, STAND_IN
+from shared.report.tidy import MIXED, NO_DATA, OTHER_SCALES, STAND_IN
 
 MAX_DECIMALS = 6  # what the tidy table holds
 
@@ -28,8 +28,9 @@ STAND_IN_CAPTION = "The data are stand-ins made by this package: no number can b
 
 CLAIM_NOTE = (
     "In brackets the numbers that decide. Tied: equal where the claim says more. Within noise: other seeds (Welch's t "
-    "test, 95 %) or other random numbers in the evaluation (two Monte Carlo errors) could reverse the order; of single "
-    "runs only the latter can be known, and only where the metric tells its error."
+    "test, 95 %), other test points (two standard errors of the paired differences) or other random numbers in the "
+    "evaluation (two Monte Carlo errors) could reverse the order, where these are known. Single runs: nothing is known "
+    "of other seeds and test points."
 )
 
 
@@ -104,8 +105,10 @@ class View:
         return Text(f"{base.latex} {ours}{warning}", f"{base.plain} {ours}{warning}")
 
 
-def make_view(table: Table, frame: pd.DataFrame, reported: Cells, claims: Sequence[Claim]) -> View:
-    """Arrange a tidy table, as text, for the reader."""
+def make_view(
+    table: Table, frame: pd.DataFrame, reported: Cells, claims: Sequence[Claim], paired: Paired | None = None
+) -> View:
+    """Arrange a tidy table, as text, for the reader. paired: what is known of differences between its cells."""
     cells = {(line["row"], line["column"]): line for line in frame.to_dict("records")}
     printed = {key: value_of(cell) for key, cell in reported.items() if cell.mean is not None}
     ours = _values(cells, reported)
@@ -120,7 +123,7 @@ def make_view(table: Table, frame: pd.DataFrame, reported: Cells, claims: Sequen
             ClaimLine(
                 claim,
                 evaluate(claim, printed, NOT_REPORTED),
-                evaluate(claim, ours, DIVERGED if claim.cells & lost else NOT_RUN),
+                evaluate(claim, ours, DIVERGED if claim.cells & lost else NOT_RUN, paired),
             )
             for claim in claims
         ),
@@ -149,6 +152,8 @@ def _values(cells: dict[tuple[str, str], dict[str, str]], reported: Cells) -> Va
             mc_error=float(line["reproduced_mc_error"]) if line["reproduced_mc_error"] else None,
             decimals=decimals_of(float(line["reproduced_mean"]), reported[key].decimals),
             direction=line["direction"],
+            exact=line["data"] == NO_DATA,
+            place=key,
         )
         for key, line in cells.items()
         if line["reproduced_mean"] and not line["verdict"].startswith(DIVERGED)
@@ -160,13 +165,13 @@ def _panel(panel: Panel, cells: dict[tuple[str, str], dict[str, str]], reported:
 
 
 def _line(panel: Panel, row: Row, cells: dict[tuple[str, str], dict[str, str]], reported: Cells) -> Line:
-    lines = [cells.get((row.reported, column.reported)) for column in panel.columns]
+    lines = [cells.get((row.reported, column.name)) for column in panel.columns]
     return Line(
         label=row.label,
         stub=_stub(panel, row, reported),
         reported=tuple(line and _printed(line) for line in lines),
         reproduced=tuple(
-            line and _reproduced(line, reported[row.reported, column.reported].decimals)
+            line and _reproduced(line, reported[row.reported, column.name].decimals)
             for line, column in zip(lines, panel.columns, strict=True)
         ),
         verdicts=tuple(line and line["verdict"] for line in lines),
@@ -187,7 +192,7 @@ def _reproduced(line: dict[str, str], decimals: int) -> Number | str:
         return DIVERGED  # a note says where; the seeds that are left were selected by their own success
     if not line["reproduced_mean"]:
         return line["verdict"]
-    mean, spread = float(line["reproduced_mean"]), line["reproduced_sd"]
+    mean, spread = float(line["reproduced_mean"]), line["reproduced_sd"] or line["reproduced_se"]
     decimals = decimals_of(mean, decimals)
     return Number(f"{mean:.{decimals}f}", f"{float(spread):.{decimals}f}" if spread else "")
 
@@ -206,12 +211,14 @@ def _notes(table: Table, frame: pd.DataFrame, reported: Cells) -> list[tuple[str
     """What a reader must know to read the numbers, as (heading, text)."""
     mixed = frame["protocol"].str.contains(MIXED, regex=False)
     # A run that diverged was not evaluated: its protocol is the rest of another run's.
-    protocols = frame.loc[~_diverged(frame), "protocol"].str.removesuffix(f"; {MIXED}")
+    left_out = frame["protocol"] == OTHER_SCALES
+    protocols = frame.loc[~_diverged(frame) & ~left_out, "protocol"].str.removesuffix(f"; {MIXED}")
     notes = [
         ("Data", "; ".join(_distinct(frame["data"]))),
         ("Protocol", "; ".join(_distinct(protocols))),
         ("Metrics", _substitutes(frame, reported)),
         ("Numbers", _spread_note(table, frame)),
+        ("Values", f"scale {frame['scale'].iloc[0]} runs fewer than the larger ones" if left_out.any() else ""),
         ("Diverged", _diverged_note(table, frame)),
         ("Verdicts", _count_note(frame)),
     ]
@@ -248,7 +255,7 @@ def _spread_note(table: Table, frame: pd.DataFrame) -> str:
         "": "no spread given",
     }
     spreads = frame[["reported_spread_kind", "reported_n"]].drop_duplicates().itertuples(index=False)
-    theirs = ", ".join(kinds[kind].format(n=n) for kind, n in spreads)
+    theirs = ", ".join(dict.fromkeys(kinds[kind].format(n=n) for kind, n in spreads))
     diverged = _diverged(frame)
     seeds = sorted({int(n) for n in frame.loc[~diverged, "reproduced_n"] if n})
     if not seeds:
@@ -257,7 +264,9 @@ def _spread_note(table: Table, frame: pd.DataFrame) -> str:
         return f"reported: {theirs}; reproduced: counted"
     ours = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     spread = "standard deviation over " if seeds[-1] > 1 else ""
-    return f"reported: {theirs}; reproduced: {spread}{ours} run{'' if seeds == [1] else 's'} per model"
+    known = bool((frame["reproduced_se"][~diverged & (frame["reproduced_n"] == "1")] != "").any())
+    single = ", with the standard error over test points" if seeds == [1] else "; of a single run over test points"
+    return f"reported: {theirs}; reproduced: {spread}{ours} run{'' if seeds == [1] else 's'} per model{single * known}"
 
 
 def _diverged_note(table: Table, frame: pd.DataFrame) -> str:
@@ -265,7 +274,7 @@ def _diverged_note(table: Table, frame: pd.DataFrame) -> str:
     verdicts = {(row, column): verdict for row, column, verdict in frame[["row", "column", "verdict"]].to_numpy()}
     runs = {}
     for row, column in table.cells():
-        verdict = verdicts.get((row.reported, column.reported), "")
+        verdict = verdicts.get((row.reported, column.name), "")
         if verdict.startswith(DIVERGED):
             runs[cell_of(row, column).run] = verdict.removeprefix(DIVERGED).strip()
     return "; ".join(f"{run} {where}" for run, where in runs.items())
@@ -275,7 +284,8 @@ def _count_note(frame: pd.DataFrame) -> str:
     verdicts = frame["verdict"]
     names = sorted({_kind(verdict) for verdict in verdicts})
     counts = ", ".join(f"{sum(verdicts.map(_kind) == name)} {name}" for name in names)
-    tested = sum(verdicts.isin([AGREES, DIFFERS]) | verdicts.str.startswith(INCONCLUSIVE))
+    with_interval = (frame["reported_spread"] != "") & verdicts.str.startswith((AGREES, DIFFERS, INCONCLUSIVE))
+    tested = sum(with_interval)
     text = f"{counts} of {len(frame)} cells"
     if tested:
         text += (

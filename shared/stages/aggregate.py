@@ -1,18 +1,42 @@
-"""Command line: the metrics of a table's runs -> its tidy CSV.
+"""Command line: the metrics of a table's runs -> its tidy CSV, and beside it, where runs tell the values of single test
+points, <table>.paired.csv with the differences between cells.
 
 python -m shared.stages.aggregate --paper hmvae --table table2_oxford_flower --scale demo \\
     --margins config/margins.yaml --metrics runs/.../metrics.json ... --out results/table2_oxford_flower.csv
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from shared.errors import run_cli
 from shared.files import write_text
+from shared.report import text_table
 from shared.report.compare import load_margins
-from shared.report.paper import reported_of, table_of
-from shared.report.tidy import build, load_runs, to_csv
+from shared.report.layout import TextTable
+from shared.report.paper import folder_of, reported_of, runs_at, table_of
+from shared.report.tidy import Run, build, load_runs, paired, paired_path, to_csv
 from shared.run.spec import check_scale
+
+
+def frame_of(paper: str, name: str, runs: Sequence[Run], scale: str, margins: Path) -> pd.DataFrame:
+    """The tidy table that runs give. InputError: as `build`, or tables.py names a run that there is not."""
+    table = table_of(paper, name)
+    planned = [run for run, _ in runs_at(paper, table, scale)]
+    if isinstance(table, TextTable):
+        layers = {run.name: run.layers for run in runs if run.is_count}
+        return text_table.build(table, folder_of(paper) / "reported_text.csv", layers, scale)
+    return build(table, reported_of(paper, table), runs, load_margins(margins), scale, planned)
+
+
+def write_paired(csv: Path, frame: pd.DataFrame) -> None:
+    """Paired differences beside a table's CSV; no file where there are none."""
+    if len(frame):
+        write_text(paired_path(csv), to_csv(frame))
+    else:
+        paired_path(csv).unlink(missing_ok=True)
 
 
 def main() -> None:
@@ -27,9 +51,9 @@ def main() -> None:
 
     check_scale(args.scale)
     table = table_of(args.paper, args.table)
-    reported = reported_of(args.paper, table)
     runs = load_runs(args.metrics, args.paper, args.scale)
-    write_text(args.out, to_csv(build(table, reported, runs, load_margins(args.margins), args.scale)))
+    write_paired(args.out, paired(table, runs))
+    write_text(args.out, to_csv(frame_of(args.paper, args.table, runs, args.scale, args.margins)))
 
 
 if __name__ == "__main__":

@@ -79,20 +79,27 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, default=Path("data"), help="folder with pretrained weights")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     arguments = parser.parse_args()
-    spec = specification.from_arguments(arguments)
+    evaluate(specification.from_arguments(arguments), arguments)
+
+
+def evaluate(spec: dict[str, Any], arguments: argparse.Namespace) -> None:
+    """All metrics and samples of one run, into its folder."""
     threads = limit_threads(spec["training"]["threads"])
 
     import numpy as np
+    import torch
 
     from shared.data.arrays import describe_data
     from shared.metrics.protocol import Context, Evaluation
     from shared.run import fingerprint
     from shared.run.devices import choose_device, describe_device, load_trained, named, prepare_torch
     from shared.run.provenance import peak_memory_mb, provenance
+    from shared.run.seeds import derive_seed
 
     started = time.monotonic()
     prepare_torch(threads)
     device = choose_device(arguments.device)
+    torch.manual_seed(derive_seed(spec, "evaluation"))  # a protocol draws from generators, a library may not
     # of the code that runs, not of what the sources have become when a long job ends
     origin = provenance(describe_device(device), threads)
     data = describe_data(arguments.data)

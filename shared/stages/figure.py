@@ -1,24 +1,27 @@
-"""Command line: samples of a figure's runs -> PDF, and PNG beside it.
+"""Command line: what a figure shows -> PDF, and PNG beside it.
 
 python -m shared.stages.figure --paper hmvae --figure fig7_oxford_flower_samples --scale demo \\
     --samples oxford_flower/mvae=runs/.../samples.npz oxford_flower/mdvae=runs/.../samples.npz \\
     --out-prefix figures/fig7_oxford_flower_samples
+
+A figure of data takes --data EXPERIMENT=FOLDER, one that plots numbers --csv results/<figure>.csv.
 """
 
 import argparse
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
 from shared.errors import InputError, run_cli
-from shared.files import atomic_path, sha256_of
-from shared.report.paper import figure_of
-from shared.run import spec as specification
+from shared.files import atomic_path, read_json
+from shared.report.layout import Figure
+from shared.report.paper import figure_of, runs_at
+from shared.run.spec import check_scale
 
 # Type 42: text stays text, and can be searched and edited. Without dates the same figure is the same bytes.
 _STYLE = {"pdf.fonttype": 42, "font.family": "DejaVu Sans"}
@@ -28,75 +31,79 @@ _FORMATS = {
 }
 
 
-@dataclass(frozen=True)
-class Archive:
-    """A samples.npz: the arrays to draw, none for a run that diverged, and the data behind them."""
+def draw(paper: str, figure: Figure, scale: str, prefix: str, sources: Mapping[str, Path], csv: Path | None) -> None:
+    """Write <prefix>.pdf and <prefix>.png, which carry their scale as title.
 
-    arrays: dict[str, np.ndarray]
-    data: str
-    stand_in: bool
-    sha256: str
+    sources: the samples.npz of runs and the folders of prepared data, by run and experiment. csv: of the numbers that
+    the figure plots. InputError: no such file, one of another scale or damaged, or something that is not shown.
+    """
+    known = [*(run for run, _ in runs_at(paper, figure, scale)), *figure.data]
+    for name in sources:
+        if name not in known:  # it would be drawn as not run
+            raise InputError(f"{name}={sources[name]}: {figure.name} does not show it; it shows {', '.join(known)}")
+    if figure.table:
+        if csv is None:
+            raise InputError(f"{figure.name}: it plots numbers; give --csv results/{figure.name}.csv")
+        from shared.report.tidy import STAND_IN, read_table_csv
+
+        shown: Any = read_table_csv(csv, figure.table)
+        about = [
+            {"scale": scale, "data": data.replace(STAND_IN, ""), "stand_in": STAND_IN in data}
+            for scale, data in set(zip(shown["scale"], shown["data"], strict=True))
+        ]
+    else:
+        loaded = {name: (_samples if "/" in name else _prepared)(path, scale) for name, path in sources.items()}
+        shown, about = {name: arrays for name, (arrays, _) in loaded.items()}, [each for _, each in loaded.values()]
+    for each in about:
+        if each["scale"] != scale:
+            raise InputError(
+                f"{figure.name}: made at scale {each['scale']}, not {scale}; give what is of scale {scale}"
+            )
+    with mpl.rc_context(_STYLE):
+        picture = figure.draw(shown, margin_note(scale, about))
+        for suffix, options in _FORMATS.items():
+            with atomic_path(f"{prefix}.{suffix}") as path:
+                picture.savefig(path, dpi=options["dpi"], metadata=options["metadata"] | {"Title": f"scale: {scale}"})
 
 
-def margin_note(scale: str, samples: Sequence[Archive]) -> str:
+def margin_note(scale: str, about: Sequence[Mapping[str, Any]]) -> str:
     """What stands in a figure's margin, so that it cannot be taken for what it is not: scale and data."""
-    data = "; ".join(sorted({each.data for each in samples}))
-    warning = " · not comparable with the paper" if any(each.stand_in for each in samples) else ""
+    data = "; ".join(sorted({each["data"] for each in about} - {""}))
+    warning = " · not comparable with the paper" if any(each["stand_in"] for each in about) else ""
     return " · ".join(filter(None, [f"scale: {scale}", data])) + warning
 
 
-def runs_of(paper: str, figure: str) -> list[str]:
-    """The runs that a figure shows, as experiment/model. InputError: experiments.yaml does not have the figure."""
-    figures = specification.load(paper).get("figures", {})
-    if figure not in figures:
-        raise InputError(f"{specification.PAPERS / paper}/experiments.yaml: figures: no entry {figure}; add its runs")
-    return specification.runs_of(figures[figure])
+def _samples(file: Path, scale: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of a samples.npz, none for a run that diverged, and what they are of."""
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            arrays = dict(archive)
+        about = {name: arrays.pop(name).item() for name in ("scale", "data", "stand_in")}
+        return arrays, about
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file; run python -m shared.stages.evaluate first") from None
+    except (ValueError, KeyError, EOFError, BadZipFile, zlib.error, TypeError) as error:
+        raise InputError(f"{file}: no samples archive ({error}); delete it and evaluate again") from None
 
 
-def load_samples(arguments: list[str], known: Sequence[str], scale: str) -> dict[str, Archive]:
-    """Samples by run, from `experiment/model=FILE`.
+def _prepared(folder: Path, scale: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of prepared data by the names of their files, mapped, not read, and what they are of."""
+    about = read_json(folder / "data.json", "description", "stand_in")
+    arrays = {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in sorted(folder.glob("*.npy"))}
+    return arrays, {"scale": scale, "data": about["description"], "stand_in": about["stand_in"]}
 
-    InputError: another form, a run twice or not among the known ones, no .npz archive, or one of another scale.
-    """
-    samples: dict[str, Archive] = {}
+
+def _pairs(arguments: Sequence[str], option: str) -> dict[str, Path]:
+    found: dict[str, Path] = {}
     for argument in arguments:
-        run, separator, file = argument.partition("=")
-        if not separator or run in samples:
-            raise InputError(f"--samples {argument}: give each run once, as experiment/model=FILE")
-        if run not in known:  # it would be drawn as not run
-            raise InputError(f"--samples {argument}: the figure shows no run {run}; it shows {', '.join(known)}")
-        try:
-            content = np.load(file, allow_pickle=False)
-            if not isinstance(content, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            with content as archive:
-                arrays = dict(archive)
-        except FileNotFoundError:
-            raise InputError(f"{file}: no such file; run python -m shared.stages.evaluate first") from None
-        except (ValueError, BadZipFile, EOFError, zlib.error) as error:
-            raise InputError(f"{file}: no samples archive ({error}); delete it and evaluate again") from None
-        try:
-            made_at, data, stand_in = (arrays.pop(name).item() for name in ("scale", "data", "stand_in"))
-        except (KeyError, ValueError):
-            raise InputError(f"{file}: does not say what data and scale it is of; evaluate this run again") from None
-        if made_at != scale:
-            raise InputError(f"{file}: made at scale {made_at}, not {scale}; give samples of scale {scale}")
-        samples[run] = Archive(arrays, data, stand_in, sha256_of(file))
-    return samples
-
-
-def sources_of(files: Mapping[str, str]) -> str:
-    """The samples that a figure shows, as text that it carries: run and checksum."""
-    return " ".join(f"{run}={sha256}" for run, sha256 in sorted(files.items()))
-
-
-def save(figure: Figure, prefix: str, scale: str, samples: Mapping[str, Archive]) -> None:
-    """Write <prefix>.pdf and <prefix>.png, which carry their scale as title; the .png its sources, too."""
-    sources = {"png": {"Source": sources_of({run: each.sha256 for run, each in samples.items()})}}
-    for suffix, options in _FORMATS.items():
-        metadata = options["metadata"] | {"Title": f"scale: {scale}"} | sources.get(suffix, {})
-        with atomic_path(f"{prefix}.{suffix}") as path:
-            figure.savefig(path, dpi=options["dpi"], metadata=metadata)
+        name, separator, path = argument.partition("=")
+        if "~" in name:  # a swept run's name has an equals sign of its own
+            value, separator, path = path.partition("=")
+            name = f"{name}={value}"
+        if not separator or name in found:
+            raise InputError(f"{option} {argument}: give each once, as NAME=PATH")
+        found[name] = Path(path)
+    return found
 
 
 def main() -> None:
@@ -105,15 +112,14 @@ def main() -> None:
     parser.add_argument("--figure", required=True)
     parser.add_argument("--scale", required=True)
     parser.add_argument("--samples", nargs="*", default=[], metavar="EXPERIMENT/MODEL=FILE")
+    parser.add_argument("--data", nargs="*", default=[], metavar="EXPERIMENT=FOLDER")
+    parser.add_argument("--csv", type=Path)
     parser.add_argument("--out-prefix", required=True, help="writes <prefix>.pdf and <prefix>.png")
     args = parser.parse_args()
 
-    specification.check_scale(args.scale)
-    draw = figure_of(args.paper, args.figure)
-    with mpl.rc_context(_STYLE):
-        samples = load_samples(args.samples, runs_of(args.paper, args.figure), args.scale)
-        figure = draw({run: each.arrays for run, each in samples.items()}, margin_note(args.scale, [*samples.values()]))
-        save(figure, args.out_prefix, args.scale, samples)
+    check_scale(args.scale)
+    sources = _pairs(args.samples, "--samples") | _pairs(args.data, "--data")
+    draw(args.paper, figure_of(args.paper, args.figure), args.scale, args.out_prefix, sources, args.csv)
 
 
 if __name__ == "__main__":

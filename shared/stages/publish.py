@@ -1,183 +1,176 @@
-"""Copy a paper's finished tables and figures to papers/<paper>/reproduced/<scale>, with where every number comes from:
+"""Publish what a paper's runs at a scale gave in papers/<paper>/reproduced/<scale>, with where every number comes from:
 `python -m shared.stages.publish --paper hmvae --scale reduced`.
 
 results/ and figures/ are never committed, since a committed output would make the command that builds it do nothing.
-What a paper's README cites is kept here instead, together with provenance.json.
+What a paper's README cites is kept here instead. provenance.json holds the record of every run, and all tables are made
+from it: what other machines published stays, and new runs take their places beside it.
 """
 
 import argparse
-import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+import pandas as pd
 
 from shared.errors import InputError, run_cli
-from shared.files import atomic_path, read_json, sha256_of, write_json
-from shared.report.compare import load_margins
-from shared.report.paper import claims_of, reported_of, table_of
-from shared.report.tidy import COLUMNS, NUMBERS, build, load_runs, read_table_csv
-from shared.report.view import make_view
+from shared.files import read_json, write_json, write_text
+from shared.report.layout import Figure, Table, TextTable, runs_needed
+from shared.report.paper import targets
+from shared.report.tidy import PAIRED_COLUMNS, Run, load_runs, paired, paired_path, read_csv, run_of, to_csv
 from shared.run import spec as specification
-from shared.stages.figure import sources_of
-from shared.stages.render import FORMATS
+from shared.stages.aggregate import frame_of, write_paired
+from shared.stages.figure import draw
+from shared.stages.render import rendered
 
-RESULTS, FIGURES, RUNS, MARGINS = Path("results"), Path("figures"), Path("runs"), Path("config/margins.yaml")
-SUFFIXES = {"tables": (RESULTS, (".csv", ".md", ".tex")), "figures": (FIGURES, (".pdf", ".png"))}
+RUNS, MARGINS = Path("runs"), Path("config/margins.yaml")
+Records = dict[str, dict[str, Any]]  # by experiment and run, "<model>/seed<k>" or "<model>/architecture"
 
 
 def publish(paper: str, scale: str) -> list[Path]:
-    """Copy all outputs of the paper that there are; returns the files written.
+    """Make all tables and figures of the paper that its runs allow; returns the files written.
 
-    What was published before stays, with its provenance, where nothing new takes its place.
-
-    InputError: there is no output; a table or a figure is of another scale or made on stand-in data; it is not what its
-    runs give; a run that is shown has no record; or the record of one changes that a target shows which would stay.
+    A figure whose runs are not all at hand stays as it was. InputError: there are no runs; one was trained on stand-in
+    data; or a figure that would stay shows a run that has changed.
     """
-    content, target = specification.load(paper), specification.PAPERS / paper / "reproduced" / scale
-    finished, experiments, staying = [], set(), {}
-    for kind, (folder, suffixes) in SUFFIXES.items():
-        for name, entry in content.get(kind, {}).items():
-            sources = {suffix: folder / f"{name}{suffix}" for suffix in suffixes}
-            if not all(source.exists() for source in sources.values()):
-                if any((target / source.name).exists() for source in sources.values()):
-                    staying[name] = specification.runs_of(entry)
-                continue
-            if kind == "tables":
-                _check_table(sources[".csv"], paper, name, scale)
-            else:
-                _check_figure(sources[".png"], paper, entry, scale)
-            experiments.update(entry["runs"])
-            finished += sources.values()
-    if not finished:
-        raise InputError(f"{paper}: no finished table or figure; run `snakemake {paper} --config scale={scale}` first")
-    runs = {name: _runs(RUNS / scale / paper / name) for name in experiments}
-    merged = _merged(target / "provenance.json", runs, staying)
-    provenance = {"paper": paper, "scale": scale, "experiments": merged}
-    # everything is checked by now, so that nothing is published by halves
-    for source in finished:
-        with atomic_path(target / source.name) as temporary:
-            shutil.copyfile(source, temporary)
-    write_json(target / "provenance.json", provenance)
-    return [*(target / source.name for source in finished), target / "provenance.json"]
+    folder, source = specification.PAPERS / paper / "reproduced" / scale, RUNS / scale / paper
+    path = folder / "provenance.json"
+    content = read_json(path, "experiments") if path.exists() else {"paper": paper, "scale": scale, "experiments": {}}
+    found = records(source, targets(paper, "tables").values())
+    if not found:
+        raise InputError(f"{paper}: no finished run in {source}; run `snakemake {paper} --config scale={scale}` first")
+    before: Records = content["experiments"]
+    changed = {
+        f"{experiment}/{run.split('/')[0]}"
+        for experiment, runs in found.items()
+        for run, record in runs.items()
+        if "metrics" in record and before.get(experiment, {}).get(run) != record
+    }
+    merged = {name: dict(sorted((before.get(name, {}) | found.get(name, {})).items())) for name in {*before, *found}}
+    content["experiments"] = dict(sorted(merged.items()))
+    content["evaluators"] = content.get("evaluators", {}) | networks(merged, scale)
+    figures = {name: _sources(figure, source, merged) for name, figure in targets(paper, "figures").items()}
+    for name, figure in targets(paper, "figures").items():
+        if figures[name] is None and (folder / f"{name}.png").exists() and changed & set(figure.runs):
+            raise InputError(
+                f"{folder}/{name}.png: one of its runs changed, and others are not in {source}; draw it of all"
+            )
+
+    runs, written = runs_of(content), [path]
+    write_json(path, content)
+    at_hand = load_runs(sorted(source.glob("*/*/seed*/metrics.json")), paper, scale)
+    for name, table in targets(paper, "tables").items():
+        if {run.name for run in runs} & {run for run, _ in runs_needed(table)}:
+            csv = folder / f"{name}.csv"
+            write_text(csv, to_csv(frame_of(paper, name, runs, scale, MARGINS)))
+            write_paired(csv, _paired(table, csv, at_hand, changed))
+            files = {csv.with_suffix(suffix): text for suffix, text in rendered(paper, name, csv).items()}
+            for file, text in files.items():
+                write_text(file, text)
+            written += [csv, *files]
+    for name, figure in targets(paper, "figures").items():
+        csv = folder / f"{name}.csv"
+        if figures[name] or (figure.table and csv.exists()):
+            draw(paper, figure, scale, str(folder / name), figures[name] or {}, csv if figure.table else None)
+            written += [folder / f"{name}.pdf", folder / f"{name}.png"]
+    return written
 
 
-def _check_figure(png: Path, paper: str, entry: dict[str, Any], scale: str) -> None:
-    """That a figure is whole, and the one its runs give: its files are written together, and the .png says of what."""
-    pdf = png.with_suffix(".pdf")
-    content = pdf.read_bytes().strip()
-    if not (content.startswith(b"%PDF") and content.endswith(b"%%EOF")):
-        raise InputError(f"{pdf}: no whole PDF; make it again with --config scale={scale}")
-    try:
-        with Image.open(png) as image:
-            image.load()
-            carried = image.info
-    except (OSError, SyntaxError) as error:
-        raise InputError(f"{png}: no picture ({error}); make it again with --config scale={scale}") from None
-    if carried.get("Title") != f"scale: {scale}":
-        raise InputError(
-            f"{png}: says `{carried.get('Title')}`, not scale: {scale}; make it again with --config scale={scale}"
-        )
-    # a figure may have panels that were not run
-    files = {run: RUNS / scale / paper / run / "seed0/samples.npz" for run in specification.runs_of(entry)}
-    files = {run: file for run, file in files.items() if file.exists()}
-    if not files:
-        raise InputError(f"{png}: no samples in {RUNS / scale / paper}, which it must have been drawn from")
-    if carried.get("Source") != sources_of({run: sha256_of(file) for run, file in files.items()}):
-        raise InputError(f"{png}: not drawn from the samples in {RUNS / scale / paper}; make it again from all of them")
-    for file in files.values():
-        _require_training(file.parent)
+def records(source: Path, tables: Iterable[Table | TextTable]) -> Records:
+    """What the evaluated runs of a folder were made of, what they cost and how they ended; counts on models, and the
+    layers that tables show.
 
-
-def _check_table(path: Path, paper: str, name: str, scale: str) -> None:
-    """That a table is the one its runs give, and that each of these can be traced."""
-    table, entry = table_of(paper, name), specification.load(paper)["tables"][name]
-    reported = reported_of(paper, table)
-    shown = read_table_csv(path, table, reported)
-    if set(shown["scale"]) != {scale}:
-        names = ", ".join(sorted(set(shown["scale"])))
-        raise InputError(f"{path}: made at scale {names}, not {scale}; make it again with --config scale={scale}")
-    file = "architecture.json" if entry["needs"] == "architecture" else f"seed*/{entry['needs']}.json"
-    folders = [RUNS / scale / paper / run for run in specification.runs_of(entry)]
-    runs = load_runs([path for folder in folders for path in sorted(folder.glob(file))], paper, scale)
-    given = build(table, reported, runs, load_margins(MARGINS), scale)
-    for ours, theirs in zip(shown.to_dict("records"), given.to_dict("records"), strict=True):
-        for key in (*NUMBERS, *COLUMNS):
-            if ours[key] != theirs[key]:
-                raise InputError(
-                    f"{path}: {ours['row']!r}, {ours['column']!r}: {key} is {ours[key]!r}, but the runs in "
-                    f"{RUNS / scale / paper} give {theirs[key]!r}; make the table again from all of them"
-                )
-    view = make_view(table, shown, reported, claims_of(paper, table))
-    for suffix, text_of in FORMATS.items():
-        if path.with_suffix(suffix).read_text(encoding="utf-8") != text_of(view):
-            raise InputError(f"{path.with_suffix(suffix)}: not what {path.name} gives; render it again")
-    if not runs:
-        raise InputError(f"{path}: no finished runs in {RUNS / scale / paper}; an empty table is not published")
-    for run in runs:
-        if not run.is_count:
-            _require_training(run.file.parent)
-
-
-def _require_training(folder: Path) -> None:
-    if not (folder / "train.json").exists():
-        raise InputError(f"{folder}: no train.json, which is published, too; train this run again")
-
-
-def _merged(path: Path, runs: dict[str, Any], staying: dict[str, list[str]]) -> dict[str, Any]:
-    """Records of runs, by experiment, with those of what was published before.
-
-    staying: by target, the runs of what stays as it was published. InputError: the record of one of them would change.
+    InputError: one was trained on stand-in data, whose numbers compare with nothing.
     """
-    before = read_json(path, "experiments")["experiments"] if path.exists() else {}
-    if not isinstance(before, dict) or not all(isinstance(records, dict) for records in before.values()):
-        raise InputError(
-            f"{path}: `experiments` holds no runs; restore the file, or delete its folder and publish again"
-        )
-    for experiment, records in sorted(runs.items()):
-        old = before.get(experiment, {})
-        for run, record in sorted(records.items()):
-            model, kind = run.split("/")
-            changed = record != old.get(run) and (run in old or kind != "architecture")
-            shown = [name for name, models in staying.items() if f"{experiment}/{model}" in models]
-            if changed and shown:
-                raise InputError(
-                    f"{path}: {shown[0]} was published without the run {experiment}/{run} as it is now; "
-                    "make it, too, and publish all that shows this run"
-                )
-    merged = {name: before.get(name, {}) | runs.get(name, {}) for name in sorted({*before, *runs})}
-    return {name: dict(sorted(records.items())) for name, records in merged.items() if records}
-
-
-def _runs(folder: Path) -> dict[str, Any]:
-    """For each run of an experiment what it was made of, what it cost and how it ended.
-
-    InputError: it was trained on stand-in data, whose numbers compare with nothing.
-    """
-    records = {f"{file.parts[-2]}/architecture": read_json(file) for file in folder.glob("*/architecture.json")}
-    for file in folder.glob("*/seed*/train.json"):
-        trained = read_json(file, "spec", "spec_sha256", "fingerprint", "data", "provenance", "history", "diverged")
-        if not isinstance(trained["data"], dict) or not isinstance(trained["history"], list):
-            raise InputError(f"{file}: `data` or `history` is damaged; delete it and run the workflow again")
-        if trained["data"].get("stand_in", True):
-            raise InputError(f"{file}: trained on stand-in data; publish what real data gave, scale reduced or paper")
-        record = {
-            "specification": trained["spec"],
-            "specification_sha256": trained["spec_sha256"],
-            "code": trained["fingerprint"],
-            "data": trained["data"],
-            "training": trained["provenance"],
-            "last_epoch": trained["history"][-1] if trained["history"] else None,
-            "diverged": trained["diverged"],
+    found: Records = {}
+    columns = [column for table in tables if isinstance(table, TextTable) for column in table.columns]
+    for file in sorted(source.glob("*/*/architecture.json")):
+        experiment, model = file.parts[-3:-1]
+        built = read_json(file, "layers")
+        shown = {module for column in columns if column.run == f"{experiment}/{model}" for module in column.modules}
+        built["layers"] = {module: texts for module, texts in built["layers"].items() if module in shown}
+        found.setdefault(experiment, {})[f"{model}/architecture"] = built
+    for file in sorted(source.glob("*/*/seed*/metrics.json")):
+        evaluated = read_json(file, "fingerprint", "pipeline", "comparable", "protocol", "metrics", "provenance")
+        record = trained(file.with_name("train.json")) | {
+            key: evaluated[key] for key in ("fingerprint", "pipeline", "comparable", "protocol", "metrics")
         }
-        metrics = file.with_name("metrics.json")
-        if metrics.exists():
-            keys = ("fingerprint", "protocol", "metrics")
-            evaluated = read_json(metrics, *keys, "provenance")
-            record |= {key: evaluated[key] for key in keys}
-            record["evaluation"] = evaluated["provenance"]
-        records[f"{file.parts[-3]}/{file.parts[-2]}"] = record
-    return records
+        record["evaluation"] = evaluated["provenance"]
+        found.setdefault(file.parts[-4], {})[f"{file.parts[-3]}/{file.parts[-2]}"] = record
+    return found
+
+
+def trained(file: Path) -> dict[str, Any]:
+    """The record of a training. InputError: it is incomplete, or of stand-in data."""
+    content = read_json(file, "spec", "spec_sha256", "fingerprint", "data", "provenance", "history", "diverged")
+    if content["data"]["stand_in"]:
+        raise InputError(f"{file}: trained on stand-in data; publish what real data gave, scale reduced or paper")
+    return {
+        "specification": content["spec"],
+        "specification_sha256": content["spec_sha256"],
+        "code": content["fingerprint"],
+        "data": content["data"],
+        "training": content["provenance"],
+        "last_epoch": content["history"][-1] if content["history"] else None,
+        "diverged": content["diverged"],
+    }
+
+
+def networks(runs: Records, scale: str) -> Records:
+    """Trainings of the networks that metrics used, by data set."""
+    data = [record["specification"]["data"] for each in runs.values() for record in each.values() if "data" in record]
+    folders = {
+        specification.data_key(part): RUNS / scale / "evaluators" / specification.data_key(part) for part in data
+    }
+    return {
+        key: {f"{file.parts[-3]}/{file.parts[-2]}": trained(file) for file in sorted(folder.glob("*/seed*/train.json"))}
+        for key, folder in folders.items()
+        if folder.exists()
+    }
+
+
+def runs_of(content: dict[str, Any]) -> list[Run]:
+    """The runs of a provenance.json, as aggregation takes them."""
+    found = []
+    for experiment, entries in content["experiments"].items():
+        for name, record in entries.items():
+            if "metrics" in record:
+                spec = {key: record["specification"][key] for key in ("paper", "experiment", "model", "scale", "seed")}
+                about = {"data": record["data"]["description"], "stand_in": record["data"]["stand_in"]}
+                found.append(run_of(record | spec | about, f"{experiment}/{name}"))
+            elif "latent_variables" in record:
+                found.append(run_of(record, f"{experiment}/{name}"))
+    return found
+
+
+def _paired(table: Table, csv: Path, at_hand: list[Run], changed: set[str]) -> pd.DataFrame:
+    """Paired differences of the runs at hand, and those published before between runs that have not changed."""
+    new = paired(table, at_hand)
+    if not paired_path(csv).exists():
+        return new
+    cells = {(row.reported, column.name): row.run or column.run for row, column in table.cells()}
+    old = read_csv(paired_path(csv))
+    ends = (("row", "column"), ("other_row", "other_column"))
+    kept = [
+        all(cells.get((line[row], line[column]), "") not in {"", *changed} for row, column in ends)
+        for line in old.to_dict("records")
+    ]
+    return pd.concat([new, old[kept]]).drop_duplicates(PAIRED_COLUMNS[:4]).sort_values(PAIRED_COLUMNS[:4])
+
+
+def _sources(figure: Figure, source: Path, merged: Records) -> dict[str, Path] | None:
+    """The files that a figure shows; None where it shows a published run, or data, that are not at hand."""
+    shown = {}
+    for run in figure.runs:
+        experiment, model = run.split("/")
+        if f"{model}/seed0" in merged.get(experiment, {}):
+            shown[run] = source / run / "seed0/samples.npz"
+    for experiment in figure.data:
+        part = specification.data_part(source.name, experiment, source.parent.name)
+        shown[experiment] = source.parent / "data" / specification.data_key(part) / "data.json"
+    if not all(path.exists() for path in shown.values()):
+        return None
+    return {name: path.parent if name in figure.data else path for name, path in shown.items()}
 
 
 def main() -> None:

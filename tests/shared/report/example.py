@@ -4,6 +4,8 @@ import json
 import sys
 from contextlib import contextmanager
 
+import numpy as np
+
 import papers
 from shared.report.compare import Margin
 from shared.report.layout import Column, Panel, Row, Stub, Table, Text, words
@@ -29,8 +31,6 @@ TABLE = Table(
             ),
         ),
     ),
-    protocol=("3 neighbours",),
-    data=("Real Flowers",),
 )
 COUNTS = Table(
     name="table8_counts",
@@ -47,16 +47,16 @@ REPORTED = {
 }
 REPORTED_COUNTS = {("A", "parameters"): Reported(19.2, decimals=1, metric="# Params", unit="M")}
 MARGINS = {
-    "image/fid": Margin(2, 0.05),
-    "caption/recall": Margin(2),
-    "architecture/parameters": Margin(0, 0.03),
+    "image/fid": {"": Margin(2, 0.05)},
+    "caption/recall": {"%": Margin(2)},
+    "architecture/parameters": {"M": Margin(0, 0.03)},
 }
 
 
 def metrics(model="a", seed=0, fid=101.0, recall=51.0, **changes):
     """The content of a metrics.json file."""
     variant = "mean:1" if model == "c" else ""
-    values = [("image/fid", "FID", fid, ""), ("caption/recall", "Recall", recall, "%")]
+    values = [("image/fid", fid, ""), ("caption/recall", recall, "%")]
     content = {
         "paper": "example",
         "experiment": "flowers",
@@ -67,10 +67,10 @@ def metrics(model="a", seed=0, fid=101.0, recall=51.0, **changes):
         "pipeline": "p0",
         "data": "Real Flowers, 10 classes",
         "stand_in": False,
+        "comparable": True,
         "protocol": "test split; 3 neighbours",
         "metrics": [
-            {"key": key, "variant": variant, "name": name, "value": value, "unit": unit, "samples": 9}
-            for key, name, value, unit in values
+            {"key": key, "variant": variant, "value": value, "unit": unit, "samples": 9} for key, value, unit in values
         ],
     }
     return content | changes
@@ -94,10 +94,13 @@ def _forget(package):
         del sys.modules[module]
 
 
-def write(folder, *contents):
-    """Write contents as files; their paths."""
+def write(folder, *contents, points=()):
+    """Write contents as metrics.json, and beside each its values of single points, {"key@variant": (N,)}; their paths."""
     paths = []
     for index, content in enumerate(contents):
-        paths.append(folder / f"{index}.json")
+        paths.append(folder / str(index) / "metrics.json")
+        paths[-1].parent.mkdir(parents=True, exist_ok=True)
         paths[-1].write_text(json.dumps(content))
+        if index < len(points):
+            np.savez(paths[-1].with_name("points.npz"), **points[index])
     return paths

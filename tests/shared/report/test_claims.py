@@ -1,23 +1,31 @@
 """Claims on cells placed by hand."""
 
+from itertools import combinations
+
 import pytest
 from scipy.stats import ttest_ind_from_stats
 
 from shared.errors import InputError
-from shared.report.claims import Check, Claim, Value, evaluate, load_claims, within_noise
+from shared.report.claims import Check, Claim, Value, doubt, evaluate, load_claims, noise
 
 
-def outcome(form, means, rows="abcd", sd=None, n=None, directions=("higher",), **options):
-    """Evaluate one check on columns of means, one list per column."""
+def outcome(form, means, rows="abcd", sd=None, n=None, directions=("higher",), paired=None, **options):
+    """Evaluate one check on columns of means, one list per column. paired: the standard error of every difference."""
     columns = means if isinstance(means[0], list) else [means]
     rows = tuple(rows[: len(columns[0])])
     names = tuple(f"column{index}" for index in range(len(columns)))
     values = {
-        (row, name): Value(mean, sd, n, direction=directions[index % len(directions)])
+        (row, name): Value(mean, sd, n, direction=directions[index % len(directions)], place=(row, name))
         for index, (name, column) in enumerate(zip(names, columns, strict=True))
         for row, mean in zip(rows, column, strict=True)
     }
-    return evaluate(Claim("id", "table", "claim", "place", (Check(form, names, rows, **options),)), values)
+    errors = {frozenset(pair): paired for pair in combinations(values, 2)} if paired else {}
+    claim = Claim("id", "table", "claim", "place", (Check(form, names, rows, **options),))
+    return evaluate(claim, values, paired=errors)
+
+
+def within_noise(a, b):
+    return doubt(a, b, b.mean - a.mean, {}) == " (within noise)"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +92,57 @@ def test_noise_is_named_only_where_it_can_be_known():
     assert outcome("less", [1.0, 1.1], sd=1.0, n=3).outcome == "holds (within noise)"
     assert outcome("less", [1.1, 1.0], sd=1.0, n=3).outcome == "does not hold (within noise)"
     assert outcome("less", [1.0, 9.0], sd=1.0, n=3).outcome == "holds"
-    assert outcome("less", [1.0, 1.1], sd=None, n=1).outcome == "holds"
+    assert outcome("less", [1.0, 1.1]).outcome == "holds"  # printed numbers, of nobody knows how many runs
+
+
+@pytest.mark.parametrize("form", ["less", "monotone", "correlates", "on_par", "only_never_worst"])
+def test_single_runs_of_which_nothing_is_known_say_so(form):
+    options = {"share": 0.5} if form == "on_par" else {"row": ("b",)} if form == "only_never_worst" else {}
+    assert outcome(form, [1.0, 1.1], n=1, **options).outcome == "holds (single runs)"
+    assert outcome(form, [1.0, 1.1], **options).outcome == "holds"
+    counts = {(row, "x"): Value(mean, n=1, exact=True) for row, mean in (("a", 1.0), ("b", 1.1))}
+    claim = Claim("id", "table", "claim", "place", (Check(form, ("x",), ("a", "b"), **options),))
+    assert evaluate(claim, counts).outcome == "holds"
+
+
+def test_an_estimators_own_error_confirms_nothing_on_single_runs():
+    a, b = (Value(mean, mc_error=0.01, n=1) for mean in (0.0, 0.5))
+    assert doubt(a, b, 0.5, {}) == " (single runs)"
+    assert doubt(a, b, 0.02, {}) == " (within noise)"
+
+
+def test_paired_differences_tell_single_runs_apart():
+    assert outcome("less", [1.0, 1.1], n=1, paired=0.049).outcome == "holds"
+    assert outcome("less", [1.0, 1.1], n=1, paired=0.051).outcome == "holds (within noise)"
+    assert outcome("greater", [1.0, 1.1], n=1, paired=0.049).outcome == "does not hold"
+    values = {(row, "x"): Value(mean, n=1, place=(row, "x")) for row, mean in (("a", 1), ("b", 2), ("c", 3))}
+    check = Check("less", ("x",), ("a", "b", "c"))  # the other pair's noise is not known
+    claim = Claim("id", "table", "claim", "place", (check,))
+    paired = {frozenset((("a", "x"), ("b", "x"))): 0.1}
+    assert evaluate(claim, values, paired=paired).outcome == "holds (single runs)"
+
+
+@pytest.mark.parametrize(
+    ("means", "share", "expected", "detail"),
+    [
+        ([0.0, 0.0], 0.1, "holds", "0.00, 0.00: 0 apart"),
+        ([0.0, 1.0], 0.1, "does not hold", "0.00, 1.00: 1 apart"),
+        ([-100.0, -104.0], 0.05, "holds", "-100.00, -104.00: 4 % apart"),
+    ],
+)
+def test_on_par_with_zero_is_no_division(means, share, expected, detail):
+    result = outcome("on_par", means, share=share)
+    assert (result.outcome, result.detail) == (expected, detail)
+
+
+def test_on_par_and_correlations_know_noise_too():
+    near = {"share": 0.05, "n": 1}
+    assert outcome("on_par", [100.0, 104.0], paired=0.4, **near).outcome == "holds"
+    assert outcome("on_par", [100.0, 104.0], paired=0.6, **near).outcome == "holds (within noise)"
+    assert outcome("on_par", [100.0, 106.0], paired=0.6, **near).outcome == "does not hold (within noise)"
+    # three pairs in order; one of them may turn, not two
+    assert outcome("correlates", [1.0, 2.0, 9.0], n=1, paired=0.6).outcome == "holds"
+    assert outcome("correlates", [1.0, 2.0, 3.0], n=1, paired=0.6).outcome == "holds (within noise)"
 
 
 @pytest.mark.parametrize(
@@ -99,6 +157,7 @@ def test_noise_is_named_only_where_it_can_be_known():
 def test_single_runs_are_within_the_noise_of_their_estimators(difference, errors, expected):
     a, b = (Value(mean, mc_error=error, n=1) for mean, error in zip((-228.9, -228.9 - difference), errors, strict=True))
     assert within_noise(a, b) == within_noise(b, a) == expected
+    assert expected or doubt(a, b, difference, {}) == " (single runs)"
 
 
 def test_seeds_and_estimator_are_two_kinds_of_noise():
@@ -140,6 +199,7 @@ def test_a_missing_cell_is_not_run():
         "{form: less, columns: {x: 1}, rows: [a, b]}",
         "{form: less, columns: x, rows: [a, [b]]}",
         "{form: on_par, columns: x, rows: [a, b], share: much}",
+        "{form: on_par, columns: x, rows: [a, b], share: -1}",
         "less",
         "",
     ],
@@ -159,8 +219,8 @@ GOOD = "{id: mine, table: t, claim: c, place: p, checks: [{form: less, columns: 
     ("entries", "message"),
     [
         (b"mine", "'mine' is no claim"),
-        (b"{id: mine, table: t, claim: c, place: p}", "'mine': 'checks'"),
-        (GOOD.replace("id: mine", "id: [mine]").encode(), "id must be text"),
+        (b"{id: mine, table: t, claim: c, place: p}", "'mine': checks: "),
+        (GOOD.replace("id: mine", "id: [mine]").encode(), "id is .* valid string"),
         (GOOD.encode() + b", " + GOOD.encode(), "'mine' is there twice"),
         (b"{id: \xff}", "not UTF-8"),
     ],

@@ -4,12 +4,14 @@ import json
 import subprocess
 import sys
 
+import matplotlib.figure
 import numpy as np
 import pytest
 
 from shared.errors import InputError
 from shared.files import sha256_of
-from shared.stages.figure import load_samples, margin_note
+from shared.report.layout import Figure
+from shared.stages.figure import draw
 
 ABOUT = {"scale": "demo", "data": "digits", "stand_in": True}
 
@@ -25,7 +27,7 @@ def test_from_metrics_to_views(tmp_path):
         "model": "mvae",
         "scale": "demo",
         "fingerprint": "f",
-        "pipeline": "p",
+        "comparable": True,
         "latent_variables": 1,
         "parameters": 19_200_000,
     }
@@ -78,12 +80,12 @@ def test_figure_is_the_same_bytes_twice(tmp_path):
         (
             ("shared.stages.figure", "--paper", "hmvae", "--figure", "fig7_oxford_flower_samples", "--scale", "demo",
              "--samples", "mvae", "--out-prefix", "x"),
-            "model=FILE",
+            "as NAME=PATH",
         ),
         (
             ("shared.stages.figure", "--paper", "hmvae", "--figure", "fig7_oxford_flower_samples", "--scale", "demo",
              "--samples", "oxford_flower/none=samples.npz", "--out-prefix", "x"),
-            "the figure shows no run oxford_flower/none; it shows oxford_flower/",
+            "fig7_oxford_flower_samples does not show it; it shows oxford_flower/",
         ),
         (
             ("shared.stages.figure", "--paper", "hmvae", "--figure", "fig7_oxford_flower_samples", "--scale", "foo",
@@ -107,7 +109,20 @@ def test_wrong_arguments_are_one_line(arguments, message):
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("content", ["array", "text", "nothing", "damaged"])
+def shown_of(file, scale="demo"):
+    """What a figure of one run is given to draw: the arrays, and the note for its margin."""
+    given = []
+
+    def keep(sources, note):
+        given.extend((sources, note))
+        return matplotlib.figure.Figure(figsize=(1, 1))
+
+    figure = Figure("fig", keep, runs=("mnist/mhvae",))
+    draw("mhvae", figure, scale, str(file.with_name("fig")), {"mnist/mhvae": file}, None)
+    return given
+
+
+@pytest.mark.parametrize("content", ["array", "text", "nothing", "damaged", "of unknown data"])
 def test_what_is_no_samples_archive_is_one_line(tmp_path, content):
     file = tmp_path / "samples.npz"
     if content == "array":
@@ -118,30 +133,44 @@ def test_what_is_no_samples_archive_is_one_line(tmp_path, content):
         whole = bytearray(file.read_bytes())
         whole[100:140] = bytes(40)
         file.write_bytes(whole)
+    elif content == "of unknown data":
+        np.savez(file, given=np.zeros(2), data="digits")
     else:
         file.write_text("captions" if content == "text" else "")
     with pytest.raises(InputError, match=r"samples\.npz: no samples archive \(.*\); delete it and evaluate again"):
-        load_samples([f"mnist/mhvae={file}"], ["mnist/mhvae"], "demo")
+        shown_of(file)
 
 
-def test_samples_of_another_scale_or_of_unknown_data_are_one_line(tmp_path):
+def test_samples_of_another_scale_are_one_line(tmp_path):
     file = tmp_path / "samples.npz"
     np.savez(file, given=np.zeros(2), **ABOUT)
-    with pytest.raises(InputError, match=r"\A[^\n]*samples\.npz: made at scale demo, not reduced[^\n]*\Z"):
-        load_samples([f"mnist/mhvae={file}"], ["mnist/mhvae"], "reduced")
-    np.savez(file, given=np.zeros(2), data="digits")
-    with pytest.raises(InputError, match=r"\A[^\n]*samples\.npz: does not say what data and scale[^\n]*\Z"):
-        load_samples([f"mnist/mhvae={file}"], ["mnist/mhvae"], "demo")
+    with pytest.raises(InputError, match=r"\Afig: made at scale demo, not reduced[^\n]*\Z"):
+        shown_of(file, "reduced")
 
 
 def test_a_figure_warns_of_stand_ins_at_any_scale(tmp_path):
     file = tmp_path / "samples.npz"
     for stand_in in (True, False):
         np.savez(file, given=np.zeros(2), **ABOUT | {"stand_in": stand_in, "scale": "paper"})
-        samples = load_samples([f"mnist/mhvae={file}"], ["mnist/mhvae"], "paper")
-        assert set(samples["mnist/mhvae"].arrays) == {"given"}
-        note = margin_note("paper", [*samples.values()])
+        sources, note = shown_of(file, "paper")
+        assert set(sources["mnist/mhvae"]) == {"given"}
         assert note == "scale: paper · digits" + " · not comparable with the paper" * stand_in
+
+
+def test_a_figure_of_data_alone_gets_the_prepared_arrays(tmp_path):
+    np.save(tmp_path / "x1_test.npy", np.arange(3))
+    (tmp_path / "data.json").write_text('{"description": "digits", "stand_in": true}')
+    given = []
+
+    def keep(sources, note):
+        given.extend((sources["mnist"]["x1_test"].tolist(), note))
+        return matplotlib.figure.Figure(figsize=(1, 1))
+
+    figure = Figure("fig", keep, data=("mnist",))
+    draw("mhvae", figure, "demo", str(tmp_path / "fig"), {"mnist": tmp_path}, None)
+    assert given == [[0, 1, 2], "scale: demo · digits · not comparable with the paper"]
+    with pytest.raises(InputError, match="no experiment `celeb`"):
+        draw("mhvae", Figure("fig", keep, data=("celeb",)), "demo", str(tmp_path / "fig"), {}, None)
 
 
 def test_tables_and_figures_need_no_torch():

@@ -1,11 +1,13 @@
 """What a paper declares: its reported numbers and its claims must fit its layout."""
 
 import csv
+import subprocess
+import sys
 
 import pytest
 
 from shared.errors import InputError
-from shared.report.paper import claims_of, reported_of, table_of
+from shared.report.paper import claims_of, reported_of, runs_at, table_of
 from shared.report.reported import COLUMNS
 from tests.shared.report.example import paper_in
 
@@ -63,9 +65,15 @@ def test_a_line_that_is_no_cell_is_refused(paper, extra):
     [
         (b"t,a,x,X,,lower,1,,,,0", "line 10: not 13 columns"),
         (b"t,a,x,X,,lower,1,,,,0,,note, and more", "line 10: not 13 columns"),
-        (b"t,a,z,X,,lower,inf,,,,0,,", "line 10: mean and spread must be finite"),
-        (b"t,a,z,X,,lower,1,,,,-1,,", "line 10: decimals must not be below zero"),
-        (b"t,a,z,X,,lower,1,,,0,1,,", "line 10: .*n not below one"),
+        (b"t,a,z,X,,lower,inf,,,,0,,", "line 10: mean is 'inf': Input should be a finite number"),
+        (b"t,a,z,X,,lower,1,,,,-1,,", "line 10: decimals is '-1'"),
+        (b"t,a,z,X,,lower,1,,,,1000000000,,", "line 10: decimals is '1000000000': .* less than or equal to 12"),
+        (b"t,a,z,X,,lower,1,,,,,,", "line 10: decimals is ''"),
+        (b"t,a,z,X,,lower,1,,,0,1,,", "line 10: n is '0'"),
+        (b"t,a,z,X,,lower,1,-2,sd,3,1,,", "line 10: spread is '-2'"),
+        (b"t,a,z,X,,lower,1,2,,3,1,,", "line 10: a spread needs its spread_kind and n"),
+        (b"t,a,z,X,,lower,1,2,sd,,1,,", "line 10: a spread needs its spread_kind and n"),
+        (b"t,a,z,X,,lower,1,2,sd,1,1,,", "line 10: a spread needs .* two runs or more"),
         (b"t,a\xff,x,X,,lower,1,,,,0,,", "not a CSV table in UTF-8"),
     ],
 )
@@ -75,6 +83,40 @@ def test_a_damaged_file_is_one_line(paper, line, message):
     with pytest.raises(InputError, match=rf"reported\.csv.*{message}") as error:
         reported_of("small", table_of("small", "t"))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["", "table,row\n"])
+def test_an_empty_file_is_one_line(paper, content):
+    (paper / "reported.csv").write_text(content)
+    with pytest.raises(InputError, match=r"\A[^\n]*reported\.csv: the columns must be table,row,column[^\n]*\Z"):
+        reported_of("small", table_of("small", "t"))
+
+
+RUNS = {"e/a": ("demo", "paper"), "e/b": ("paper",), "e/c": ("demo", "paper")}
+
+
+def test_a_run_that_experiments_do_not_list_is_named_with_its_table(paper, monkeypatch):
+    monkeypatch.setattr("shared.run.spec.exists", lambda _, run, scale: scale in RUNS.get(run, ()))
+    table = table_of("small", "t")
+    assert runs_at("small", table, "demo") == [("e/a", "metrics"), ("e/c", "metrics")]  # e/b: larger scales only
+    monkeypatch.delitem(RUNS, "e/b")
+    with pytest.raises(InputError, match=r"papers/small/tables\.py: t: experiments\.yaml has no run e/b; correct"):
+        runs_at("small", table, "demo")
+
+
+def test_listing_all_targets_is_light():
+    """The workflow does it before every command."""
+    code = "; ".join(
+        [
+            "import sys",
+            "from shared.report.paper import check_margins, owners, runs_at, targets",
+            "[owners(kind) for kind in ('tables', 'figures')]",
+            "[runs_at('mhvae', t, 'demo') for t in targets('mhvae', 'tables').values()]",
+            "print({'torch', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules))",
+        ]
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (result.stdout.strip(), result.stderr) == ("set()", "")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ CASES = {
     "diverged": [metrics(**LOST), metrics("c")],
     "one seed diverged": [metrics(seed=0), metrics(seed=1, **LOST), metrics("c")],
     "mixed": [metrics(seed=0), metrics(seed=1, fingerprint="f1", fid=107.0)],
-    "stand-in": [metrics(stand_in=True), metrics("c", stand_in=True)],
+    "stand-in": [metrics(stand_in=True, comparable=False), metrics("c", stand_in=True, comparable=False)],
 }
 
 
@@ -77,6 +77,34 @@ def test_every_line_of_the_table_fills_its_columns(tmp_path, case):
     assert {spanned(row) for row in claims.splitlines() if "tabularnewline" in row} == {3}
 
 
+def test_a_single_run_is_printed_with_its_error_over_test_points(tmp_path):
+    content = metrics()
+    content["metrics"][0] |= {"standard_error": 2.5, "monte_carlo_error": 0.01}
+    runs = load_runs(write(tmp_path, content), "example", "paper")
+    shown = make_view(TABLE, build(TABLE, REPORTED, runs, MARGINS, "paper"), REPORTED, [])
+    assert str(shown.panels[0].lines[0].reproduced[0]) == "101.0 ± 2.5"
+    assert dict(shown.notes)["Numbers"].endswith("1 run per model, with the standard error over test points")
+
+
+def test_an_open_verdict_by_the_margin_alone_counts_as_no_test_by_an_interval(tmp_path):
+    content = metrics(recall=53.0)
+    content["metrics"][1]["standard_error"] = 0.5
+    runs = load_runs(write(tmp_path, content), "example", "paper")
+    shown = make_view(TABLE, build(TABLE, REPORTED, runs, MARGINS, "paper"), REPORTED, [])
+    assert dict(shown.notes)["Verdicts"] == (
+        "1 agrees, 1 inconclusive, 1 not run of 3 cells; "
+        "of 1 cells with an interval 0 differ, at most 0.1 expected by chance"
+    )
+
+
+def test_a_claim_on_single_runs_knows_the_points_they_share(tmp_path):
+    runs = load_runs(write(tmp_path, *CASES["run"]), "example", "paper")
+    frame = build(TABLE, REPORTED, runs, MARGINS, "paper")
+    for error, outcome in ((1.0, "holds"), (30.0, "holds (within noise)")):
+        paired = {frozenset((("A", "image FID"), ("C", "image FID"))): error}
+        assert make_view(TABLE, frame, REPORTED, CLAIMS, paired).claims[0].reproduced.outcome == outcome
+
+
 def test_latex_escapes_what_others_wrote():
     assert escape(r"50% of a_b & #1 {x} ~^\ $") == (
         r"50\% of a\_b \& \#1 \{x\} \textasciitilde{}\textasciicircum{}\textbackslash{} \$"
@@ -99,7 +127,7 @@ def test_a_dash_of_the_paper_is_a_dash_of_the_text(tmp_path):
     assert r"reported & -- & $50.0$ \\" in text
     assert "$–$" not in text
     assert "$--$" not in text
-    assert "| reported | – | 50.0 |" in to_markdown(shown)
+    assert re.search(r"\| reported +\| +– \| +50\.0 \|", to_markdown(shown))
     first = next(line for line in terminal(shown).splitlines() if "reported" in line and line.startswith("  "))
     assert first.split() == ["reported", "–"]
 
@@ -146,7 +174,7 @@ def test_count_of_differences_beside_those_expected_by_chance(tmp_path):
 def test_claims_are_checked_on_both_sets_of_numbers(tmp_path):
     claim = view(tmp_path, "run").claims[0]
     assert str(claim.reported) == "holds (100.0 < 120.0)"
-    assert str(claim.reproduced) == "holds (101.0 < 150.0)"
+    assert str(claim.reproduced) == "holds (single runs) (101.0 < 150.0)"
     assert view(tmp_path, "partly run").claims[0].reproduced.outcome == "not run"
 
 
@@ -162,8 +190,8 @@ def test_a_claim_on_single_runs_knows_the_error_of_their_metrics(tmp_path):
 def test_negative_numbers_of_claims_have_minus_signs_in_latex(tmp_path):
     runs = load_runs(write(tmp_path, metrics(fid=-101.0), metrics("c", fid=-15.5)), "example", "paper")
     shown = make_view(TABLE, build(TABLE, REPORTED, runs, MARGINS, "paper"), REPORTED, CLAIMS)
-    assert "holds ($-$101.0 $<$ $-$15.5)" in to_latex(shown)
-    assert "holds (-101.0 " in to_markdown(shown)
+    assert "holds (single runs) ($-$101.0 $<$ $-$15.5)" in to_latex(shown)
+    assert "holds (single runs) (-101.0 " in to_markdown(shown)
 
 
 def test_markdown_tables_are_rectangular(tmp_path, case):
