@@ -102,7 +102,13 @@ def evaluated(tmp_path):
     np.save(tmp_path / "captions_test.npy", texts)
 
     def evaluated(model, split, caption_features="char-CNN-RNN", extractors=None, **changes):
-        about = {"description": "flowers", "sha256": "d", "stand_in": True, "caption_features": caption_features}
+        about = {
+            "description": "flowers",
+            "sha256": "d",
+            "stand_in": True,
+            "official": False,
+            "caption_features": caption_features,
+        }
         write_json(tmp_path / "data.json", about)
         extractors = extractors or Extractors(Pixels(), Pixels())
         return evaluate(model, split, tmp_path, SETTINGS | changes, extractors, generators)
