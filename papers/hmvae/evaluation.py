@@ -19,7 +19,8 @@ from shared.metrics.fid import FeatureMoments, frechet_distance
 from shared.metrics.precision_recall import precision_recall
 from shared.metrics.protocol import Evaluation, spread, to_uint8
 from shared.metrics.variance import ConditionalVariance
-from shared.models.contract import MultimodalVAE
+from shared.models.contract import Batch, Latents, fold, unfold
+from shared.models.shared_latent import SharedLatentVAE
 
 # Images generated at a time. Part of the protocol: noise is drawn chunk by chunk.
 CHUNK = 100
@@ -32,7 +33,7 @@ PROTOCOL = (
 
 
 def evaluate(
-    model: MultimodalVAE,
+    model: SharedLatentVAE,
     test: Split,
     data: Path,
     settings: dict[str, Any],
@@ -74,17 +75,46 @@ def variant(means: Sequence[int]) -> str:
 
 
 def _range(means: Sequence[int]) -> str:
-    """InputError: the levels leave a gap, which the name could not tell."""
-    if list(means) != list(range(means[0], means[-1] + 1)):
-        raise InputError(f"evaluation: means of the levels {list(means)}: give levels without a gap, in order")
-    return f"{means[0]}-{means[-1]}" if len(means) > 1 else str(means[0])
+    """InputError: not the lowest levels, so that samples would stand below means that they don't depend on."""
+    if list(means) != list(range(1, len(means) + 1)):
+        raise InputError(
+            f"evaluation: means of the levels {list(means)}: give the lowest ones without a gap: 1, 2, ..."
+        )
+    return f"1-{len(means)}" if len(means) > 1 else "1"
+
+
+def at_means(model: SharedLatentVAE, latents: Latents, m: str, levels: Sequence[int]) -> Latents:
+    """The latent variables with those of the lowest `levels` of a modality at the means of their conditional priors.
+
+    From the top of these levels down, so that each mean is conditioned on the one above it.
+    """
+    latents = dict(latents)
+    samples, above = len(latents["g"]), fold(latents["g"])
+    for level in model.levels(m):
+        if level in levels:
+            p, _ = model.conditionals(m, level, above, None, samples)
+            latents[f"z_{m}_{level}"] = unfold(p.mean, samples)
+        above = fold(latents[f"z_{m}_{level}"])
+    return latents
+
+
+def generate(
+    model: SharedLatentVAE, given: Batch, target: str, samples: int, generator: Generator, means: Sequence[int]
+) -> Tensor:
+    """Means of p(x_target | latents), (K, B, ...), as `MultimodalVAE.generate`, with the means of some levels.
+
+    The same generator draws the same latent variables whatever the means, so that all variants share g.
+    """
+    latents, _ = model.sample_latents(given, samples, generator, [target])
+    parameters = model.decode(at_means(model, latents, target, means), [target])
+    return model.likelihoods[target].mean(parameters[target])
 
 
 @dataclass(frozen=True)
 class Conditional:
     """p(x_target | x_condition) of a model, with the means of some levels instead of samples."""
 
-    model: MultimodalVAE
+    model: SharedLatentVAE
     test: Split
     condition: str
     target: str
@@ -99,8 +129,8 @@ class Conditional:
             batch = self.test.batch(index.to(self.test.tensors["labels"].device))
             given = {self.condition: batch[self.condition]}
             with torch.inference_mode():
-                generated = self.model.generate(given, [self.target], samples, generator, self.means)
-            yield generated[self.target]
+                generated = generate(self.model, given, self.target, samples, generator, self.means)
+            yield generated
 
 
 class RealImages:
@@ -182,7 +212,7 @@ def caption_metrics(
 
 
 def figure_samples(
-    model: MultimodalVAE,
+    model: SharedLatentVAE,
     test: Split,
     captions: np.ndarray,
     settings: dict[str, Any],
@@ -194,11 +224,10 @@ def figure_samples(
     """
     chosen = spread(settings["figure_captions"], len(test))
     batch = test.batch(chosen.to(test.tensors["labels"].device))
+    given, count = {"caption": batch["caption"]}, settings["figure_samples"]
     samples = {"captions": captions[chosen, 0], "real": to_uint8(batch["image"])}
     for means in ([], *settings.get("image_means", [])):
         with torch.inference_mode():
-            images = model.generate(
-                {"caption": batch["caption"]}, ["image"], settings["figure_samples"], generator("figure"), means
-            )["image"]
+            images = generate(model, given, "image", count, generator("figure"), means)
         samples["given_x2" + (f"_mean_{_range(means)}" if means else "")] = to_uint8(images.transpose(0, 1))
     return samples

@@ -5,8 +5,8 @@ representation h_m, and a decoder. The MHVAE adds the core network between the h
 What the paper leaves open, activations and normalisation for the most part, is listed with its reasons in this paper's
 README.
 
-Encoders end in 2 D outputs, mean and raw scale of a normal distribution (`shared.models.distributions.normal`), decoders in
-logits.
+Encoders end in 2 D outputs, mean and raw scale of a normal distribution (`shared.models.distributions.normal`),
+decoders in logits.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,11 @@ from torch import nn
 from papers.mhvae.model import BernoulliDropoutMHVAE
 from shared.models.baselines.jmvae import JMVAE
 from shared.models.baselines.mvae import MVAE
-from shared.models.distributions import Bernoulli, Likelihood, OneHotCategorical
+from shared.models.contract import Likelihood
+from shared.models.distributions import Bernoulli, OneHotCategorical, Prior
 from shared.models.linear import Linear
 from shared.models.networks import DCGAN_FEATURES, dcgan_convolutions, dcgan_decoder, dense
+from shared.models.objectives import KLWeight
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def mhvae(
     """networks: a key of MODALITIES. core_hidden: width of the core network's three hidden layers."""
     modalities = MODALITIES[networks]
     hidden_dims = {m: each.hidden_dim for m, each in modalities.items()}
-    core = [core_hidden] * 3
+    core, ones = [core_hidden] * 3, dict.fromkeys(modalities, 1.0)
     return BernoulliDropoutMHVAE(
         lower_encoders={m: each.encoder() for m, each in modalities.items()},
         hidden_dims=hidden_dims,
@@ -132,12 +134,10 @@ def mhvae(
         upper_decoders={m: dense(latent_dim, *core, 2 * size, normalise=True) for m, size in private_dims.items()},
         lower_decoders=_decoders(modalities, private_dims),
         likelihoods=_likelihoods(modalities),
-        latent_dim=latent_dim,
-        warmup_core=warmup_core,
-        warmup_private=warmup_private,
+        prior=Prior(latent_dim),
+        core_weight=KLWeight(warmup_core, core_weight),
+        private_weights={m: KLWeight(warmup_private, beta) for m, beta in (ones | private_weights).items()},
         reconstruction_weights=reconstruction_weights,
-        private_weights=private_weights,
-        core_weight=core_weight,
         dropout=dropout,
     )
 
@@ -153,8 +153,8 @@ def jmvae(networks: str, latent_dim: int, alpha: float, warmup_epochs: int) -> J
         encoders=_encoders(modalities, latent_dim),
         decoders=_decoders(modalities, dict.fromkeys(modalities, latent_dim)),
         likelihoods=_likelihoods(modalities),
-        latent_dim=latent_dim,
-        warmup_epochs=warmup_epochs,
+        prior=Prior(latent_dim),
+        kl_weight=KLWeight(warmup_epochs),
         alpha=alpha,
     )
 
@@ -168,8 +168,8 @@ def mvae(
         encoders=_encoders(modalities, latent_dim),
         decoders=_decoders(modalities, dict.fromkeys(modalities, latent_dim)),
         likelihoods=_likelihoods(modalities),
-        latent_dim=latent_dim,
-        warmup_epochs=warmup_epochs,
+        prior=Prior(latent_dim),
+        kl_weight=KLWeight(warmup_epochs),
         reconstruction_weights=reconstruction_weights,
         random_subsets=random_subsets,
     )

@@ -9,7 +9,7 @@ The average runs over the K samples of one data point only: log weights are (K, 
 never meet. Weights are unbiased for p(x_T) whatever the proposal, so the estimate is a lower bound of log p(x_T) in
 expectation, and rises with K. Where q does not depend on modality m, `sample_latents` draws its own latent variables
 from their conditional prior, whose density then cancels in w. A modality outside T needs no term: with its likelihood
-left out, its own latent variables integrate out of the expectation.
+left out, its own latent variables integrate out of the expectation. Those that no T needs are not drawn.
 
 Sums run in float64, as logarithms, in chunks: memory depends neither on K nor on the number of data points.
 """
@@ -204,7 +204,7 @@ def estimate(
         turns, at_once = ceil(samples / turn), max(1, rows // (turn * batch_size(x)))
         for part in even_parts(turns, ceil(turns / at_once)):  # a mixture's experts take whole turns, but for the last
             size = min(part * turn, samples - sums.samples)
-            latents, log_q = model.sample_latents(proposal, size, generator)
+            latents, log_q = model.sample_latents(proposal, size, generator, targets=list(scored))
             base = model.log_prior(latents).double() - log_q
             log_p = model.log_likelihoods(latents, scored)
             sums.update({target: sum((log_p[m] for m in target), base) for target in targets})
