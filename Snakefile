@@ -247,7 +247,7 @@ rule train:
     input:
         data=data_of,
     output:
-        weights="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/weights.pt",
+        # weights.pt beside it is no declared output: it is never removed, so that a lost record costs no training
         record="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/train.json",
     log:
         "logs/{scale}/{paper}/{experiment}/{model}/seed{seed}/train.log",
@@ -263,7 +263,7 @@ rule train:
         spec=lambda wildcards: spec.canonical(spec.training_part(resolved(wildcards))),
         code=lambda wildcards: fingerprint.of_training(resolved(wildcards)),
         data=lambda wildcards, input: os.path.dirname(input.data),
-        out=lambda wildcards, output: os.path.dirname(output.weights),
+        out=lambda wildcards, output: os.path.dirname(output.record),
         device=unrecorded(config["device"]),
         progress=lambda wildcards, threads: (
             "bar" if 2 * threads > (all_cores() or math.inf) else "lines"
@@ -273,7 +273,7 @@ rule train:
         " --device {params.device} --progress {params.progress} --log {log}"
 
 
-def evaluator_weights(wildcards):
+def evaluator_networks(wildcards):
     """Networks that the metrics use: trained by the workflow, or pretrained, which must lie in the data root.
 
     A missing pretrained file is an error before anything is trained, not days later.
@@ -281,7 +281,7 @@ def evaluator_weights(wildcards):
     folder = f"runs/{wildcards.scale}/{wildcards.paper}/{wildcards.experiment}"
     trained = spec.evaluators(resolved(wildcards))
     if trained:
-        return [f"{folder}/{name}/seed0/weights.pt" for name in trained]
+        return [f"{folder}/{name}/seed0/train.json" for name in trained]
     if not spec.uses_pretrained(resolved(wildcards)):
         return []
     try:
@@ -296,8 +296,8 @@ def evaluator_weights(wildcards):
 rule evaluate:
     input:
         data=data_of,
-        weights="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/weights.pt",
-        evaluators=evaluator_weights,
+        trained="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/train.json",
+        evaluators=evaluator_networks,
     output:
         metrics="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/metrics.json",
         samples="runs/{scale}/{paper}/{experiment}/{model}/seed{seed}/samples.npz",
@@ -317,7 +317,7 @@ rule evaluate:
         data=lambda wildcards, input: os.path.dirname(input.data),
         run=lambda wildcards, output: os.path.dirname(output.metrics),
         evaluators=lambda wildcards, input: os.path.dirname(
-            os.path.dirname(os.path.dirname(input.weights))
+            os.path.dirname(os.path.dirname(input.trained))
         ),
         root=unrecorded(config["data_root"]),
         device=unrecorded(config["device"]),

@@ -69,13 +69,18 @@ def evaluators_of(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     specification.add_run_arguments(parser)
-    parser.add_argument("--run", type=Path, required=True, help="folder with weights.pt and train.json")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the finished run")
     parser.add_argument("--data", type=Path, required=True, help="folder of the prepared data")
     parser.add_argument("--evaluators", type=Path, required=True, help="folder of the evaluator networks' runs")
     parser.add_argument("--data-root", type=Path, default=Path("data"), help="folder with pretrained weights")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     arguments = parser.parse_args()
     spec = specification.from_arguments(arguments)
+    evaluate(spec, arguments)
+
+
+def evaluate(spec: dict[str, Any], arguments: argparse.Namespace) -> None:
+    """All metrics and samples of one run, into its folder."""
     threads = limit_threads(spec["training"]["threads"])
 
     import importlib
@@ -92,10 +97,11 @@ def main() -> None:
     started = time.monotonic()
     prepare_torch(threads)
     device = choose_device(arguments.device)
+    torch.manual_seed(derive_seed(spec, "evaluation"))  # a protocol draws from generators, a library may not
     # of the code that runs, not of what the sources have become when a long job ends
     origin = provenance(describe_device(device), threads)
     code = [fingerprint.of_evaluation(spec)]
-    pipeline = [fingerprint.of_protocol(arguments.paper)]
+    pipeline = [fingerprint.of_protocol(spec)]
 
     data = describe_data(arguments.data)
     trained = read_trained(arguments.run, spec, data)
