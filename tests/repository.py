@@ -51,7 +51,7 @@ experiments:
           learning_rate: {value: 2.0e-2, source: "Sec. 2"}
     evaluators:
       master:
-        builder: papers.tiny.model:model
+        builder: papers.tiny.model:pretrained
         weights: inception_fid
       judge:
         builder: papers.tiny.model:model

@@ -8,6 +8,7 @@ Every encoder ends in 2 D outputs, mean and raw scale of a normal distribution (
 image decoders end in logits, since the sigmoid that the tables print is part of the Bernoulli likelihood.
 """
 
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from papers.hmvae.model import HMVAE, MDVAE, ModalityHierarchy, UniformDropoutMHVAE
@@ -89,11 +90,11 @@ def _flat(latent_dim: int) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
     )
 
 
-def mvae(latent_dim: int, warmup_epochs: int) -> MVAE:
+def mvae(latent_dim: PositiveInt, warmup_epochs: NonNegativeInt) -> MVAE:
     return MVAE(*_flat(latent_dim), likelihoods(), Prior(latent_dim), KLWeight(warmup_epochs))
 
 
-def mmvae(latent_dim: int, warmup_epochs: int) -> MMVAE:
+def mmvae(latent_dim: PositiveInt, warmup_epochs: NonNegativeInt) -> MMVAE:
     return MMVAE(*_flat(latent_dim), likelihoods(), Prior(latent_dim), KLWeight(warmup_epochs))
 
 
@@ -102,7 +103,7 @@ def mmvae(latent_dim: int, warmup_epochs: int) -> MMVAE:
 # Table 6 normalises the second convolution too, and has an activation after the decoder's dense layer; Table 7 neither.
 
 
-def mdvae(latent_dim: int, private_dims: dict[str, int], warmup_epochs: int) -> MDVAE:
+def mdvae(latent_dim: PositiveInt, private_dims: dict[str, PositiveInt], warmup_epochs: NonNegativeInt) -> MDVAE:
     """Table 6. The encoder's output holds both posteriors, the decoder's input both latent variables (its caption)."""
     code = {m: latent_dim + private for m, private in private_dims.items()}
     encoders = {
@@ -122,7 +123,12 @@ def mdvae(latent_dim: int, private_dims: dict[str, int], warmup_epochs: int) -> 
     return MDVAE(encoders, decoders, likelihoods(), Prior(latent_dim), private, KLWeight(warmup_epochs))
 
 
-def mhvae(latent_dim: int, private_dims: dict[str, int], warmup_core: int, warmup_private: int) -> UniformDropoutMHVAE:
+def mhvae(
+    latent_dim: PositiveInt,
+    private_dims: dict[str, PositiveInt],
+    warmup_core: NonNegativeInt,
+    warmup_private: NonNegativeInt,
+) -> UniformDropoutMHVAE:
     """Tables 7 (x <-> h, z) and 8 (h -> g, g -> z, h -> z)."""
     hidden = 512
     return UniformDropoutMHVAE(
@@ -264,7 +270,9 @@ def deep_image_hierarchy(latent_dim: int, channels: int) -> ModalityHierarchy:
     )
 
 
-def hmvae_shallow(latent_dim: int, channels: int, caption_dim: int, warmup_epochs: int) -> HMVAE:
+def hmvae_shallow(
+    latent_dim: PositiveInt, channels: PositiveInt, caption_dim: PositiveInt, warmup_epochs: NonNegativeInt
+) -> HMVAE:
     """L(1) = L(2) = 2, the row `HMVAE (ablation)` of Table 2."""
     hierarchies = {
         "image": shallow_image_hierarchy(latent_dim, channels),
@@ -273,7 +281,9 @@ def hmvae_shallow(latent_dim: int, channels: int, caption_dim: int, warmup_epoch
     return HMVAE(hierarchies, likelihoods(), Prior(latent_dim), KLWeight(warmup_epochs))
 
 
-def hmvae_deep(latent_dim: int, channels: int, caption_dim: int, warmup_epochs: int) -> HMVAE:
+def hmvae_deep(
+    latent_dim: PositiveInt, channels: PositiveInt, caption_dim: PositiveInt, warmup_epochs: NonNegativeInt
+) -> HMVAE:
     """L(1) = 5, L(2) = 2, six latent variables."""
     hierarchies = {
         "image": deep_image_hierarchy(latent_dim, channels),

@@ -11,7 +11,9 @@ decoders in logits.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
+from pydantic import NonNegativeInt, PositiveInt
 from torch import nn
 
 from papers.mhvae.model import BernoulliDropoutMHVAE
@@ -111,16 +113,16 @@ def _likelihoods(modalities: dict[str, Modality]) -> dict[str, Likelihood]:
 
 
 def mhvae(
-    networks: str,
-    latent_dim: int,
-    private_dims: dict[str, int],
-    core_hidden: int,
+    networks: Literal["mnist", "fashion_mnist", "celeba"],
+    latent_dim: PositiveInt,
+    private_dims: dict[str, PositiveInt],
+    core_hidden: PositiveInt,
     dropout: dict[str, float],
     reconstruction_weights: dict[str, float],
     private_weights: dict[str, float],
     core_weight: float,
-    warmup_core: int,
-    warmup_private: int,
+    warmup_core: NonNegativeInt,
+    warmup_private: NonNegativeInt,
 ) -> BernoulliDropoutMHVAE:
     """networks: a key of MODALITIES. core_hidden: width of the core network's three hidden layers."""
     modalities = MODALITIES[networks]
@@ -142,7 +144,12 @@ def mhvae(
     )
 
 
-def jmvae(networks: str, latent_dim: int, alpha: float, warmup_epochs: int) -> JMVAE:
+def jmvae(
+    networks: Literal["mnist", "fashion_mnist", "celeba"],
+    latent_dim: PositiveInt,
+    alpha: float,
+    warmup_epochs: NonNegativeInt,
+) -> JMVAE:
     """networks: a key of MODALITIES. The joint encoder has trunks of its own, then a layer as wide as the image's."""
     modalities = MODALITIES[networks]
     joined = sum(each.hidden_dim for each in modalities.values())
@@ -160,7 +167,11 @@ def jmvae(networks: str, latent_dim: int, alpha: float, warmup_epochs: int) -> J
 
 
 def mvae(
-    networks: str, latent_dim: int, reconstruction_weights: dict[str, float], random_subsets: int, warmup_epochs: int
+    networks: Literal["mnist", "fashion_mnist", "celeba"],
+    latent_dim: PositiveInt,
+    reconstruction_weights: dict[str, float],
+    random_subsets: NonNegativeInt,
+    warmup_epochs: NonNegativeInt,
 ) -> MVAE:
     """networks: a key of MODALITIES."""
     modalities = MODALITIES[networks]

@@ -92,7 +92,7 @@ class Summary:
     standard_error: of the mean, from the spread between data points (which the true Monte Carlo error is part of);
     None for a single point.
     monte_carlo_error: of the mean, from the importance samples alone: the error of half of them, found by comparing the
-    two halves at each point. That of all is smaller, by sqrt(2) with many effective samples. None where a half is empty.
+    two halves at each point. That of all is smaller, by sqrt(2) with many effective samples. None for one sample.
     effective_samples: the mean over data points of (Σ w)² / Σ w², of K.
     """
 

@@ -1,5 +1,5 @@
-"""Train one run: `python -m shared.stages.train --paper hmvae --experiment oxford_flower --model mvae --scale demo
---seed 0 --data runs/demo/data/oxford_flower --out runs/demo/hmvae/oxford_flower/mvae/seed0`.
+"""Train one run: `python -m shared.stages.train --run hmvae/oxford_flower/mvae --scale demo --seed 0
+--data runs/demo/data/oxford_flower-0a1b2c3d --out runs/demo/hmvae/oxford_flower/mvae/seed0`.
 
 Writes weights.pt (the finished state) and train.json (specification, training curve, provenance). Until then
 checkpoint.pt has the state, from which the same command continues. It makes a lost train.json again, at once.
@@ -31,12 +31,9 @@ def main() -> None:
     spec = specification.from_arguments(arguments)
     threads = limit_threads(spec["training"]["threads"])
 
+    # torch is imported once the arguments are known to be right
     from shared.data.arrays import describe_data, load_split
-    from shared.run import (
-        fingerprint,
-        storage,
-        training,  # torch is imported once the arguments are known to be right
-    )
+    from shared.run import fingerprint, storage, training
     from shared.run.devices import choose_device, describe_device, prepare_torch
     from shared.run.provenance import peak_memory_mb, provenance
 
