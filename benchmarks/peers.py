@@ -65,7 +65,6 @@ def work(threads: int) -> None:
     from benchmarks.flops import count_flops
     from shared.metrics.likelihood import over_split
     from shared.run.devices import prepare_torch
-    from shared.run.progress import Progress
     from shared.run.provenance import peak_memory_mb
     from shared.run.spec import resolve
     from shared.run.training import Position, Training
@@ -86,8 +85,8 @@ def work(threads: int) -> None:
 
     def epoch() -> int:
         looped.position = Position()
-        with tempfile.TemporaryDirectory() as folder, Progress("benchmark", 1, 1, "lines", None) as progress:
-            looped.run(Path(folder) / "checkpoint.pt", progress)
+        with tempfile.TemporaryDirectory() as folder, looped.progress("lines") as progress:
+            looped.run(Path(folder), progress)
         return POINTS
 
     def likelihood(samples: int, points: int) -> int:

@@ -53,7 +53,7 @@ _OS_ADVICE = {
 def describe(error: Exception) -> str | None:
     """One line for an error that the user can mend, None for one that is a defect of the program."""
     if isinstance(error, InputError):
-        return str(error)
+        return " ".join(str(error).splitlines())  # names in others' archives may hold line breaks
     if isinstance(error, OSError) and error.errno in _OS_ADVICE:
         return f"{error.filename or 'writing a file'}: {_OS_ADVICE[error.errno]}"
     return None

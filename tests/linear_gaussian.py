@@ -19,7 +19,8 @@ from papers.mmvae.model import MMVAE
 from shared.models.baselines.jmvae import JMVAE
 from shared.models.baselines.mvae import MVAE
 from shared.models.contract import MultimodalVAE
-from shared.models.distributions import MIN_SCALE, LearnedNormal
+from shared.models.distributions import MIN_SCALE, LearnedNormal, Prior
+from shared.models.objectives import KLWeight
 
 G, Z, X, H = 2, 2, 3, 3  # sizes of g, of each z, of each modality and of the hidden states
 Values = Mapping[str, np.ndarray]
@@ -222,7 +223,7 @@ class Toy:
     x: dict[str, np.ndarray]
 
     def __post_init__(self) -> None:
-        self.model.eval()
+        self.model.double().eval()
 
     def only(self, *names: str) -> dict[str, np.ndarray]:
         """The data point's given modalities, all without a name."""
@@ -336,7 +337,7 @@ def _hmvae(hierarchies: dict[str, Hierarchy], numbers: Numbers, latent_dim: int,
         return posteriors
 
     networks = {m: hierarchy.network() for m, hierarchy in hierarchies.items()}
-    model = HMVAE(networks, _likelihoods(hierarchies), latent_dim, warmup)
+    model = HMVAE(networks, _likelihoods(hierarchies), Prior(latent_dim), KLWeight(warmup))
     return Toy(model, p, components, _point(p, hierarchies, numbers))
 
 
@@ -409,9 +410,9 @@ def mdvae(modalities: Sequence[str] = ("a", "b"), seed: int = 0, warmup: int = 0
         return posteriors
 
     encoders = {m: _stacked(of_g[m], of_z[m]) for m in modalities}
-    model = MDVAE(
-        _networks(encoders), _networks(decoders), _likelihoods(modalities), G, dict.fromkeys(modalities, Z), warmup
-    )
+    private = {m: Prior(Z) for m in modalities}
+    networks = (_networks(encoders), _networks(decoders))
+    model = MDVAE(*networks, _likelihoods(modalities), Prior(G), private, KLWeight(warmup))
     return Toy(model, p, components, _point(p, modalities, numbers))
 
 
@@ -421,9 +422,11 @@ def mhvae(
     seed: int = 0,
     core: int = 0,
     private: int = 0,
+    core_beta: float = 1.0,
+    private_betas: Mapping[str, float] | None = None,
     **arguments: object,
 ) -> Toy:
-    """core, private: warm-up epochs. arguments: further ones of the model's."""
+    """core, private: warm-up epochs of the KL terms, whose weights then are the betas. arguments: the model's."""
     numbers, p = Numbers(seed), _shared()
     lower, heads, upper_decoders, decoders = {}, {}, {}, {}
     for m in modalities:
@@ -451,9 +454,9 @@ def mhvae(
         _networks(upper_decoders),
         _networks(decoders),
         _likelihoods(modalities),
-        latent_dim=G,
-        warmup_core=core,
-        warmup_private=private,
+        prior=Prior(G),
+        core_weight=KLWeight(core, core_beta),
+        private_weights={m: KLWeight(private, (private_betas or {}).get(m, 1.0)) for m in modalities},
         **arguments,
     )
     return Toy(model, p, components, _point(p, modalities, numbers))
@@ -483,7 +486,7 @@ def _flat(
     def components(given: Values) -> list[LinearGaussian]:
         return joint([encoders[m] for m in given], list(given.values()))
 
-    model = kind(_networks(encoders), _networks(decoders), _likelihoods(encoders), size, warmup)
+    model = kind(_networks(encoders), _networks(decoders), _likelihoods(encoders), Prior(size), KLWeight(warmup))
     return Toy(model, p, components, _point(p, encoders, numbers))
 
 
@@ -568,8 +571,8 @@ def jmvae(modalities: Sequence[str] = ("a", "b"), seed: int = 0, warmup: int = 0
             return [LinearGaussian().add("g", encoders[m](x), encoders[m].scale)]
         return _posterior_of_posteriors([encoders[m] for m in given], list(given.values()))
 
-    networks = (_networks(trunks), head.network(), _networks(encoders), _networks(decoders))
-    model = JMVAE(*networks, _likelihoods(modalities), G, warmup, alpha)
+    networks = (_networks(encoders), _networks(decoders), _likelihoods(modalities), Prior(G), KLWeight(warmup))
+    model = JMVAE(*networks, joint_trunks=_networks(trunks), joint_head=head.network(), alpha=alpha)
     return Toy(model, p, components, _point(p, modalities, numbers))
 
 

@@ -51,7 +51,7 @@ experiments:
           learning_rate: {value: 2.0e-2, source: "Sec. 2"}
     evaluators:
       master:
-        builder: papers.tiny.model:model
+        builder: papers.tiny.model:pretrained
         weights: inception_fid
       judge:
         builder: papers.tiny.model:model
@@ -96,7 +96,7 @@ def write_points(folder: Path, seed: int = 0) -> None:
     points = np.random.default_rng(seed).normal(size=(20, 3)).astype(np.float32)
     np.save(folder / "x1_train.npy", points)
     np.save(folder / "labels_train.npy", np.arange(20) % 4)
-    about = {"description": "points", "sha256": sha256_of(folder / "x1_train.npy"), "stand_in": True}
+    about = {"description": "points", "sha256": sha256_of(folder / "x1_train.npy"), "stand_in": True, "official": False}
     write_json(folder / "data.json", about)
 
 

@@ -3,23 +3,24 @@
 Everything goes through in chunks: memory does not grow with the number of captions or samples.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from pydantic import PositiveInt
 from torch import Generator, Tensor
 
-from shared.data.arrays import Split, describe_data, load_captions
+from shared.data.arrays import Split, load_captions
 from shared.errors import InputError
 from shared.metrics.features import Extractors, FeatureExtractor
 from shared.metrics.fid import FeatureMoments, frechet_distance
 from shared.metrics.precision_recall import precision_recall
-from shared.metrics.protocol import Evaluation, spread, to_uint8
+from shared.metrics.protocol import Context, Evaluation, spread, to_uint8
 from shared.metrics.variance import ConditionalVariance
-from shared.models.contract import MultimodalVAE
+from shared.models.contract import Batch, Latents, fold, unfold
+from shared.models.shared_latent import SharedLatentVAE
 
 # Images generated at a time. Part of the protocol: noise is drawn chunk by chunk.
 CHUNK = 100
@@ -31,41 +32,41 @@ PROTOCOL = (
 )
 
 
-def evaluate(
-    model: MultimodalVAE,
-    test: Split,
-    data: Path,
-    settings: dict[str, Any],
-    extractors: Extractors,
-    generator: Callable[..., Generator],
-) -> Evaluation:
-    """All metrics of Table 2 and the samples of Fig. 7 for one trained model.
+@dataclass(frozen=True)
+class Settings:
+    """neighbours: of precision and recall. image_means, caption_means: sets of levels that take their means."""
 
-    data: folder of the prepared data, which holds the captions as text and the name of their features.
-    settings: the specification's `evaluation`. generator: makes a generator for a purpose, so that metrics are
-    independent.
-    """
-    caption_features = describe_data(data)["caption_features"]
-    captions = load_captions(data, "test")
+    neighbours: PositiveInt
+    variance_samples: PositiveInt
+    variance_captions: PositiveInt | Literal["all"]
+    figure_captions: PositiveInt
+    figure_samples: PositiveInt
+    image_means: list[list[PositiveInt]] = field(default_factory=list)
+    caption_means: list[list[PositiveInt]] = field(default_factory=list)
+
+
+def evaluate(context: Context) -> Evaluation:
+    """All metrics of Table 2 and the samples of Fig. 7 for one trained model."""
+    settings, test = Settings(**context.settings), context.split("test")
+    extractors = Extractors.of(context.evaluators, context.device)
     available = len(test)
-    of_variance = available if settings["variance_captions"] == "all" else min(settings["variance_captions"], available)
+    of_variance = available if settings.variance_captions == "all" else min(settings.variance_captions, available)
     protocol = PROTOCOL.format(
         fid=extractors.fid.name,
         manifold=extractors.manifold.name,
-        neighbours=settings["neighbours"],
-        samples=settings["variance_samples"],
+        neighbours=settings.neighbours,
+        samples=settings.variance_samples,
         captions="all" if of_variance == available else of_variance,
     )
     real = RealImages(test, extractors)
     metrics = []
-    for means in ([], *settings.get("image_means", [])):
-        fake = Conditional(model, test, "caption", "image", means)
-        metrics += image_metrics(fake, real, settings, of_variance, extractors, generator)
-    for means in ([], *settings.get("caption_means", [])):
-        fake = Conditional(model, test, "image", "caption", means)
-        metrics += caption_metrics(fake, test, settings, caption_features, generator)
-    samples = figure_samples(model, test, captions, settings, generator)
-    return Evaluation(metrics, samples, protocol)
+    for means in ([], *settings.image_means):
+        fake = Conditional(context.model, test, "caption", "image", means)
+        metrics += image_metrics(fake, real, settings, of_variance, extractors, context)
+    for means in ([], *settings.caption_means):
+        fake = Conditional(context.model, test, "image", "caption", means)
+        metrics += caption_metrics(fake, test, settings, context)
+    return Evaluation(metrics, figure_samples(context, settings), protocol)
 
 
 def variant(means: Sequence[int]) -> str:
@@ -74,17 +75,46 @@ def variant(means: Sequence[int]) -> str:
 
 
 def _range(means: Sequence[int]) -> str:
-    """InputError: the levels leave a gap, which the name could not tell."""
-    if list(means) != list(range(means[0], means[-1] + 1)):
-        raise InputError(f"evaluation: means of the levels {list(means)}: give levels without a gap, in order")
-    return f"{means[0]}-{means[-1]}" if len(means) > 1 else str(means[0])
+    """InputError: not the lowest levels, so that samples would stand below means that they don't depend on."""
+    if list(means) != list(range(1, len(means) + 1)):
+        raise InputError(
+            f"evaluation: means of the levels {list(means)}: give the lowest ones without a gap: 1, 2, ..."
+        )
+    return f"1-{len(means)}" if len(means) > 1 else "1"
+
+
+def at_means(model: SharedLatentVAE, latents: Latents, m: str, levels: Sequence[int]) -> Latents:
+    """The latent variables with those of the lowest `levels` of a modality at the means of their conditional priors.
+
+    From the top of these levels down, so that each mean is conditioned on the one above it.
+    """
+    latents = dict(latents)
+    samples, above = len(latents["g"]), fold(latents["g"])
+    for level in model.levels(m):
+        if level in levels:
+            p, _ = model.conditionals(m, level, above, None, samples)
+            latents[f"z_{m}_{level}"] = unfold(p.mean, samples)
+        above = fold(latents[f"z_{m}_{level}"])
+    return latents
+
+
+def generate(
+    model: SharedLatentVAE, given: Batch, target: str, samples: int, generator: Generator, means: Sequence[int]
+) -> Tensor:
+    """Means of p(x_target | latents), (K, B, ...), as `MultimodalVAE.generate`, with the means of some levels.
+
+    The same generator draws the same latent variables whatever the means, so that all variants share g.
+    """
+    latents, _ = model.sample_latents(given, samples, generator, [target])
+    parameters = model.decode(at_means(model, latents, target, means), [target])
+    return model.likelihoods[target].mean(parameters[target])
 
 
 @dataclass(frozen=True)
 class Conditional:
     """p(x_target | x_condition) of a model, with the means of some levels instead of samples."""
 
-    model: MultimodalVAE
+    model: SharedLatentVAE
     test: Split
     condition: str
     target: str
@@ -99,8 +129,8 @@ class Conditional:
             batch = self.test.batch(index.to(self.test.tensors["labels"].device))
             given = {self.condition: batch[self.condition]}
             with torch.inference_mode():
-                generated = self.model.generate(given, [self.target], samples, generator, self.means)
-            yield generated[self.target]
+                generated = generate(self.model, given, self.target, samples, generator, self.means)
+            yield generated
 
 
 class RealImages:
@@ -119,34 +149,34 @@ class RealImages:
 def image_metrics(
     fake: Conditional,
     real: RealImages,
-    settings: dict[str, Any],
+    settings: Settings,
     variance_captions: int,
     extractors: Extractors,
-    generator: Callable[..., Generator],
+    context: Context,
 ) -> list[dict[str, Any]]:
     """FID, precision, recall, F1 and variance of p(x1|x2) against p(x1)."""
-    points, name = len(fake.test), variant(fake.means)
+    points = len(fake.test)
     moments, manifold = FeatureMoments(extractors.fid.dimension), []
-    for (images,) in fake.chunks(1, points, generator("image")):
+    for (images,) in fake.chunks(1, points, context.generator("image")):
         features = extractors(images)
         moments.update(features.fid)
         manifold.append(features.manifold)
-    overlap = precision_recall(real.manifold, torch.cat(manifold), settings["neighbours"])
+    overlap = precision_recall(real.manifold, torch.cat(manifold), settings.neighbours)
     spread = ConditionalVariance()
-    for images in fake.chunks(settings["variance_samples"], variance_captions, generator("variance")):
+    for images in fake.chunks(settings.variance_samples, variance_captions, context.generator("variance")):
         spread.update(_by_condition(extractors.manifold, images))
     values = {
-        "fid": ("FID", frechet_distance(real.moments, moments), "", extractors.fid),
-        "precision": ("Precision", 100 * overlap.precision, "%", extractors.manifold),
-        "recall": ("Recall", 100 * overlap.recall, "%", extractors.manifold),
-        "f1": ("F1", 100 * overlap.f1, "%", extractors.manifold),
-        "variance": ("Variance", spread.value, "", extractors.manifold),
+        "fid": (frechet_distance(real.moments, moments), "", extractors.fid),
+        "precision": (100 * overlap.precision, "%", extractors.manifold),
+        "recall": (100 * overlap.recall, "%", extractors.manifold),
+        "f1": (100 * overlap.f1, "%", extractors.manifold),
+        "variance": (spread.value, "", extractors.manifold),
     }
     return [
-        {"key": f"image/{key}", "variant": name, "name": _named(title, extractor), "value": value, "unit": unit,
-         "samples": points}
-        for key, (title, value, unit, extractor) in values.items()
-    ]  # fmt: skip
+        {"key": f"image/{key}", "variant": variant(fake.means), "value": value, "unit": unit, "samples": points}
+        | ({} if extractor.pretrained else {"features": extractor.name})
+        for key, (value, unit, extractor) in values.items()
+    ]
 
 
 def _by_condition(extractor: FeatureExtractor, images: Tensor) -> Tensor:
@@ -155,50 +185,34 @@ def _by_condition(extractor: FeatureExtractor, images: Tensor) -> Tensor:
     return extractor(images.flatten(0, 1)).view(count, points, -1).transpose(0, 1)
 
 
-def _named(title: str, extractor: FeatureExtractor) -> str:
-    """The paper's own metric keeps its name; one with substitute features says so."""
-    return title if extractor.pretrained else f"{title} ({extractor.name})"
-
-
-def caption_metrics(
-    fake: Conditional,
-    test: Split,
-    settings: dict[str, Any],
-    caption_features: str,
-    generator: Callable[..., Generator],
-) -> list[dict[str, Any]]:
+def caption_metrics(fake: Conditional, test: Split, settings: Settings, context: Context) -> list[dict[str, Any]]:
     """Precision, recall and F1 of p(x2|x1) against p(x2), in the caption features themselves."""
-    generated = torch.cat([captions for (captions,) in fake.chunks(1, len(test), generator("caption"))])
+    chunks = fake.chunks(1, len(test), context.generator("caption"))
+    generated = torch.cat([captions for (captions,) in chunks])
     # on the CPU, as all metrics: not every device has float64
-    overlap = precision_recall(test.tensors["caption"].cpu(), generated.cpu(), settings["neighbours"])
-    suffix = "" if caption_features == "char-CNN-RNN" else f" ({caption_features} features)"
+    overlap = precision_recall(test.tensors["caption"].cpu(), generated.cpu(), settings.neighbours)
+    features = context.about["caption_features"]
     values = {"precision": overlap.precision, "recall": overlap.recall, "f1": overlap.f1}
-    titles = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
     return [
-        {"key": f"caption/{key}", "variant": variant(fake.means), "name": titles[key] + suffix, "value": 100 * value,
-         "unit": "%", "samples": len(test)}
+        {"key": f"caption/{key}", "variant": variant(fake.means), "value": 100 * value, "unit": "%",
+         "samples": len(test)} | ({} if features == "char-CNN-RNN" else {"features": f"{features} features"})
         for key, value in values.items()
     ]  # fmt: skip
 
 
-def figure_samples(
-    model: MultimodalVAE,
-    test: Split,
-    captions: np.ndarray,
-    settings: dict[str, Any],
-    generator: Callable[..., Generator],
-) -> dict[str, np.ndarray]:
+def figure_samples(context: Context, settings: Settings) -> dict[str, np.ndarray]:
     """Images given a few test captions, spread over the test split: normal samples, and one set per level of means.
 
     All sets of a model start from the same noise, so that they share g and differ by the hierarchy alone.
     """
-    chosen = spread(settings["figure_captions"], len(test))
-    batch = test.batch(chosen.to(test.tensors["labels"].device))
+    test = context.split("test")
+    chosen = spread(settings.figure_captions, len(test))
+    batch = test.batch(chosen.to(context.device))
+    captions = load_captions(context.data, "test")
+    given, count = {"caption": batch["caption"]}, settings.figure_samples
     samples = {"captions": captions[chosen, 0], "real": to_uint8(batch["image"])}
-    for means in ([], *settings.get("image_means", [])):
+    for means in ([], *settings.image_means):
         with torch.inference_mode():
-            images = model.generate(
-                {"caption": batch["caption"]}, ["image"], settings["figure_samples"], generator("figure"), means
-            )["image"]
+            images = generate(context.model, given, "image", count, context.generator("figure"), means)
         samples["given_x2" + (f"_mean_{_range(means)}" if means else "")] = to_uint8(images.transpose(0, 1))
     return samples

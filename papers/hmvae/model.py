@@ -5,15 +5,15 @@ Inference, Eq. 5:   q(g | x_1:M) ∏_m q(z_m,L-1 | g, x_m) ∏_i q(z_m,i | z_m,i
 where q(g | x_1:M) is a mixture of experts (Eq. 3) and L = L(m) is the modality's number of levels, g included.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import Independent, MixtureSameFamily
 
 from papers.mhvae.model import MHVAE
-from shared.models.contract import Batch, repeat
-from shared.models.distributions import Likelihood, normal, repeated, standard_normal
+from shared.models.contract import Batch, Likelihood, repeat
+from shared.models.distributions import Prior, normal, repeated
 from shared.models.experts import mixture_of_experts
 from shared.models.shared_latent import Evidence, SharedLatentVAE
 
@@ -71,10 +71,10 @@ class HMVAE(SharedLatentVAE):
         self,
         hierarchies: Mapping[str, ModalityHierarchy],
         likelihoods: Mapping[str, Likelihood],
-        latent_dim: int,
-        warmup_epochs: int,
+        prior: Prior,
+        kl_weight: Callable[[int], float],
     ) -> None:
-        super().__init__(likelihoods, latent_dim, warmup_epochs)
+        super().__init__(likelihoods, prior, kl_weight)
         self.hierarchies = nn.ModuleDict(hierarchies)
 
     def encode(self, given: Batch) -> tuple[MixtureSameFamily, Evidence]:
@@ -96,7 +96,7 @@ class HMVAE(SharedLatentVAE):
         h_b = repeat(evidence[i], samples)
         return p, normal(networks.posteriors[i](networks.merges[i](torch.cat([h_t, h_b], dim=1))))
 
-    def decode(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
+    def decoder_output(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
         return self.hierarchies[m].decoder(z)
 
 
@@ -107,7 +107,7 @@ class MDVAE(SharedLatentVAE):
 
     encoders: x_m -> parameters of both posteriors, (B, 2 D + 2 D_m), those of g first (Table 6).
     decoders: <g, z_m>, (N, D + D_m) -> parameters of the likelihood.
-    private_dims: D_m of each modality.
+    private_priors: p(z_m), whose size is D_m.
     """
 
     def __init__(
@@ -115,20 +115,20 @@ class MDVAE(SharedLatentVAE):
         encoders: Mapping[str, nn.Module],
         decoders: Mapping[str, nn.Module],
         likelihoods: Mapping[str, Likelihood],
-        latent_dim: int,
-        private_dims: Mapping[str, int],
-        warmup_epochs: int,
+        prior: Prior,
+        private_priors: Mapping[str, Prior],
+        kl_weight: Callable[[int], float],
     ) -> None:
-        super().__init__(likelihoods, latent_dim, warmup_epochs)
+        super().__init__(likelihoods, prior, kl_weight)
         self.encoders = nn.ModuleDict(encoders)
         self.decoders = nn.ModuleDict(decoders)
-        self.private_dims = dict(private_dims)
+        self.private_priors = nn.ModuleDict(private_priors)
 
     def encode(self, given: Batch) -> tuple[MixtureSameFamily, Evidence]:
         experts, private = [], {}
         for m in self.modalities:
             if m in given:
-                sizes = [2 * self.latent_dim, 2 * self.private_dims[m]]
+                sizes = [2 * self.prior.dim, 2 * self.private_priors[m].dim]
                 of_g, of_z = self.encoders[m](given[m]).split(sizes, dim=1)
                 experts.append(normal(of_g))
                 private[m] = normal(of_z)
@@ -140,10 +140,10 @@ class MDVAE(SharedLatentVAE):
     def conditionals(
         self, m: str, level: int, above: Tensor, evidence: Independent | None, samples: int
     ) -> tuple[Independent, Independent | None]:
-        p = standard_normal(above.new_empty(len(above), self.private_dims[m]))
+        p = self.private_priors[m](len(above))
         return p, None if evidence is None else repeated(evidence, samples)
 
-    def decode(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
+    def decoder_output(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
         return self.decoders[m](torch.cat([g, z], dim=1))
 
 

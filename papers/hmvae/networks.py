@@ -4,18 +4,21 @@ Two modalities: `image`, 3x64x64, and `caption`, a feature vector of 1024 number
 built as it stands (shapes that do not fit, sizes that the text contradicts), the repair that comes closest to the
 parameter counts of Table 4 is taken. The README of this paper lists each choice with its evidence.
 
-Every encoder ends in 2 D outputs, mean and raw scale of a normal distribution (`shared.models.distributions.normal`); image
-decoders end in logits, since the sigmoid that the tables print is part of the Bernoulli likelihood.
+Every encoder ends in 2 D outputs, mean and raw scale of a normal distribution (`shared.models.distributions.normal`);
+image decoders end in logits, since the sigmoid that the tables print is part of the Bernoulli likelihood.
 """
 
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from papers.hmvae.model import HMVAE, MDVAE, ModalityHierarchy, UniformDropoutMHVAE
 from papers.mmvae.model import MMVAE
 from shared.models.baselines.mvae import MVAE
-from shared.models.distributions import Bernoulli, LearnedNormal, Likelihood
+from shared.models.contract import Likelihood
+from shared.models.distributions import Bernoulli, LearnedNormal, Prior
 from shared.models.linear import Linear
 from shared.models.networks import DCGAN_FEATURES, dcgan_convolutions, dcgan_decoder, dense
+from shared.models.objectives import KLWeight
 
 CAPTION_DIM = 1024
 
@@ -79,21 +82,20 @@ def flat_caption_decoder(latent_dim: int) -> nn.Sequential:
     return dense(latent_dim, 768, 768, 1024, 1024, 1024, 1024, 1024, 1024, 2 * CAPTION_DIM)
 
 
-def _flat(latent_dim: int) -> dict[str, dict[str, nn.Module]]:
-    return {
-        "encoders": {"image": flat_image_encoder(latent_dim), "caption": flat_caption_encoder(latent_dim)},
-        "decoders": {"image": flat_image_decoder(latent_dim), "caption": flat_caption_decoder(latent_dim)},
-    }
+def _flat(latent_dim: int) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
+    """Encoders and decoders."""
+    return (
+        {"image": flat_image_encoder(latent_dim), "caption": flat_caption_encoder(latent_dim)},
+        {"image": flat_image_decoder(latent_dim), "caption": flat_caption_decoder(latent_dim)},
+    )
 
 
-def mvae(latent_dim: int, warmup_epochs: int) -> MVAE:
-    networks = _flat(latent_dim)
-    return MVAE(**networks, likelihoods=likelihoods(), latent_dim=latent_dim, warmup_epochs=warmup_epochs)
+def mvae(latent_dim: PositiveInt, warmup_epochs: NonNegativeInt) -> MVAE:
+    return MVAE(*_flat(latent_dim), likelihoods(), Prior(latent_dim), KLWeight(warmup_epochs))
 
 
-def mmvae(latent_dim: int, warmup_epochs: int) -> MMVAE:
-    networks = _flat(latent_dim)
-    return MMVAE(**networks, likelihoods=likelihoods(), latent_dim=latent_dim, warmup_epochs=warmup_epochs)
+def mmvae(latent_dim: PositiveInt, warmup_epochs: NonNegativeInt) -> MMVAE:
+    return MMVAE(*_flat(latent_dim), likelihoods(), Prior(latent_dim), KLWeight(warmup_epochs))
 
 
 # ---- Tables 6 and 7: MDVAE and MHVAE, with a miniature DCGAN for images ------------------------------------------
@@ -101,7 +103,7 @@ def mmvae(latent_dim: int, warmup_epochs: int) -> MMVAE:
 # Table 6 normalises the second convolution too, and has an activation after the decoder's dense layer; Table 7 neither.
 
 
-def mdvae(latent_dim: int, private_dims: dict[str, int], warmup_epochs: int) -> MDVAE:
+def mdvae(latent_dim: PositiveInt, private_dims: dict[str, PositiveInt], warmup_epochs: NonNegativeInt) -> MDVAE:
     """Table 6. The encoder's output holds both posteriors, the decoder's input both latent variables (its caption)."""
     code = {m: latent_dim + private for m, private in private_dims.items()}
     encoders = {
@@ -117,10 +119,16 @@ def mdvae(latent_dim: int, private_dims: dict[str, int], warmup_epochs: int) -> 
         "image": dcgan_decoder(code["image"], activation_after_dense=True),
         "caption": dense(code["caption"], 768, 768, 1024, 1024, 2 * CAPTION_DIM),
     }
-    return MDVAE(encoders, decoders, likelihoods(), latent_dim, private_dims, warmup_epochs)
+    private = {m: Prior(size) for m, size in private_dims.items()}
+    return MDVAE(encoders, decoders, likelihoods(), Prior(latent_dim), private, KLWeight(warmup_epochs))
 
 
-def mhvae(latent_dim: int, private_dims: dict[str, int], warmup_core: int, warmup_private: int) -> UniformDropoutMHVAE:
+def mhvae(
+    latent_dim: PositiveInt,
+    private_dims: dict[str, PositiveInt],
+    warmup_core: NonNegativeInt,
+    warmup_private: NonNegativeInt,
+) -> UniformDropoutMHVAE:
     """Tables 7 (x <-> h, z) and 8 (h -> g, g -> z, h -> z)."""
     hidden = 512
     return UniformDropoutMHVAE(
@@ -137,9 +145,9 @@ def mhvae(latent_dim: int, private_dims: dict[str, int], warmup_core: int, warmu
             "caption": dense(private_dims["caption"], 768, 1024, 1024, 2 * CAPTION_DIM),
         },
         likelihoods=likelihoods(),
-        latent_dim=latent_dim,
-        warmup_core=warmup_core,
-        warmup_private=warmup_private,
+        prior=Prior(latent_dim),
+        core_weight=KLWeight(warmup_core),
+        private_weights=dict.fromkeys(private_dims, KLWeight(warmup_private)),
     )
 
 
@@ -262,19 +270,23 @@ def deep_image_hierarchy(latent_dim: int, channels: int) -> ModalityHierarchy:
     )
 
 
-def hmvae_shallow(latent_dim: int, channels: int, caption_dim: int, warmup_epochs: int) -> HMVAE:
+def hmvae_shallow(
+    latent_dim: PositiveInt, channels: PositiveInt, caption_dim: PositiveInt, warmup_epochs: NonNegativeInt
+) -> HMVAE:
     """L(1) = L(2) = 2, the row `HMVAE (ablation)` of Table 2."""
     hierarchies = {
         "image": shallow_image_hierarchy(latent_dim, channels),
         "caption": caption_hierarchy(latent_dim, caption_dim),
     }
-    return HMVAE(hierarchies, likelihoods(), latent_dim, warmup_epochs)
+    return HMVAE(hierarchies, likelihoods(), Prior(latent_dim), KLWeight(warmup_epochs))
 
 
-def hmvae_deep(latent_dim: int, channels: int, caption_dim: int, warmup_epochs: int) -> HMVAE:
+def hmvae_deep(
+    latent_dim: PositiveInt, channels: PositiveInt, caption_dim: PositiveInt, warmup_epochs: NonNegativeInt
+) -> HMVAE:
     """L(1) = 5, L(2) = 2, six latent variables."""
     hierarchies = {
         "image": deep_image_hierarchy(latent_dim, channels),
         "caption": caption_hierarchy(latent_dim, caption_dim),
     }
-    return HMVAE(hierarchies, likelihoods(), latent_dim, warmup_epochs)
+    return HMVAE(hierarchies, likelihoods(), Prior(latent_dim), KLWeight(warmup_epochs))

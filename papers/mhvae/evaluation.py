@@ -79,7 +79,9 @@ class AtMean:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
 
-    def sample_latents(self, given: Batch, samples: int, generator: Generator) -> tuple[Latents, Tensor]:
+    def sample_latents(
+        self, given: Batch, samples: int, generator: Generator, targets: Sequence[str]
+    ) -> tuple[Latents, Tensor]:
         q = self.model.posterior(given)
         g = q.mean.expand(samples, *q.mean.shape)
         return {"g": g}, q.log_prob(g)

@@ -6,17 +6,16 @@ concatenated (Eqs. 10, 11). The core variable z^c is called `g` here, as in all 
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.distributions import Independent
+from torch.distributions import Independent, kl_divergence
 
-from shared.models.contract import Batch, Loss, batch_size, fold, per_modality
-from shared.models.distributions import Likelihood, kl, normal, repeated, standard_normal
-from shared.models.experts import shared_sample
-from shared.models.objectives import linear_warmup
+from shared.models.contract import Batch, Likelihood, Loss, batch_size, fold, per_modality, unfold
+from shared.models.distributions import Prior, normal, repeated
+from shared.models.experts import sample
 from shared.models.shared_latent import Evidence, SharedLatentVAE, detached, total
 
 
@@ -27,8 +26,9 @@ class MHVAE(SharedLatentVAE):
     private_heads: h_m -> parameters of q(z_m | x_m), (B, 2 D_m).
     upper_encoder: all h_m concatenated, in the modalities' order -> parameters of q(g | h), (B, 2 D).
     upper_decoders: g -> parameters of p(z_m | g). lower_decoders: z_m -> parameters of p(x_m | z_m).
-    warmup_core, warmup_private: epochs U_c and U_m over which the KL terms of g and of the z_m gain full weight.
-    reconstruction_weights, private_weights, core_weight: λ_m, β_m and β^c of Eq. 9; 1 makes it the ELBO.
+    core_weight, private_weights: epoch -> the weights of the KL terms of g and of each z_m: β^c and β_m of Eq. 9, which
+    they reach after warm-ups of U_c and U_m epochs.
+    reconstruction_weights: λ_m of Eq. 9, 1 where none is given. All weights 1 make the objective the ELBO.
     """
 
     def __init__(
@@ -40,24 +40,21 @@ class MHVAE(SharedLatentVAE):
         upper_decoders: Mapping[str, nn.Module],
         lower_decoders: Mapping[str, nn.Module],
         likelihoods: Mapping[str, Likelihood],
-        latent_dim: int,
-        warmup_core: int,
-        warmup_private: int,
+        prior: Prior,
+        core_weight: Callable[[int], float],
+        private_weights: Mapping[str, Callable[[int], float]],
         reconstruction_weights: Mapping[str, float] | None = None,
-        private_weights: Mapping[str, float] | None = None,
-        core_weight: float = 1.0,
     ) -> None:
-        super().__init__(likelihoods, latent_dim, warmup_core)
+        super().__init__(likelihoods, prior, core_weight)
         self.lower_encoders = nn.ModuleDict(lower_encoders)
         self.hidden_dims = dict(hidden_dims)
         self.private_heads = nn.ModuleDict(private_heads)
         self.upper_encoder = upper_encoder
         self.upper_decoders = nn.ModuleDict(upper_decoders)
         self.lower_decoders = nn.ModuleDict(lower_decoders)
-        self.warmup_private = warmup_private
-        self.reconstruction_weights = per_modality("reconstruction_weights", reconstruction_weights, self.modalities)
-        self.private_weights = per_modality("private_weights", private_weights, self.modalities)
-        self.core_weight = core_weight
+        self.private_weights = per_modality("private_weights", private_weights, self.modalities, default=None)
+        weights = per_modality("reconstruction_weights", reconstruction_weights, self.modalities, default=1.0)
+        self.reconstruction_weights = weights
 
     @abstractmethod
     def dropout_masks(self, points: int, generator: Generator) -> list[Tensor]:
@@ -89,14 +86,14 @@ class MHVAE(SharedLatentVAE):
     ) -> tuple[Independent, Independent | None]:
         return normal(self.upper_decoders[m](above)), None if evidence is None else repeated(evidence, samples)
 
-    def decode(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
+    def decoder_output(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
         return self.lower_decoders[m](z)
 
     def loss(self, batch: Batch, epoch: int, samples: int, generator: Generator) -> Loss:
         """Eq. 13 with its sign turned, summed over the masks, the mean over the batch in nats.
 
         For each mask Σ_m λ_m E log p(x_m | z_m) - Σ_m β_m E_q(g) KL(q(z_m | x_m) || p(z_m | g))
-        - β^c KL(q(g | h ⊙ mask) || p(g)), with the KL terms under their own warm-up weights. The first sum does not
+        - β^c KL(q(g | h ⊙ mask) || p(g)), with the weights β of the epoch. The first sum does not
         depend on the mask, so its samples of z_m serve all masks. The record's `elbo` has all weights 1.
         """
         x = {m: batch[m] for m in self.modalities}
@@ -106,24 +103,20 @@ class MHVAE(SharedLatentVAE):
         terms = {}
         q_private = {m: normal(self.private_heads[m](h)) for m, h in hidden.items()}
         for m, q in q_private.items():
-            parameters = self.lower_decoders[m](fold(shared_sample(q, samples, generator)))
-            terms[f"log_p_{m}"] = self.likelihoods[m].log_prob(parameters, x[m], samples).mean()
+            parameters = unfold(self.lower_decoders[m](fold(sample(q, samples, generator))), samples)
+            terms[f"log_p_{m}"] = self.likelihoods[m].log_prob(parameters, x[m]).mean()
         for mask in masks:
             q_core = self.core_posterior(hidden, mask)
-            divergences = {"kl_g": kl(q_core, standard_normal(q_core.mean))}
-            g = fold(shared_sample(q_core, samples, generator))
+            divergences = {"kl_g": kl_divergence(q_core, self.prior(batch_size(x)))}
+            g = fold(sample(q_core, samples, generator))
             for m, evidence in q_private.items():
                 p, q = self.conditionals(m, 1, g, evidence, samples)
-                divergences[f"kl_{m}_1"] = kl(q, p)
+                divergences[f"kl_{m}_1"] = kl_divergence(q, p)
             for name, value in divergences.items():  # the mean over the masks, so that terms read as one ELBO's
                 terms[name] = terms.get(name, 0.0) + value.mean() / len(masks)
         reconstruction = sum(self.reconstruction_weights[m] * terms[f"log_p_{m}"] for m in q_private)
-        private = sum(self.private_weights[m] * terms[f"kl_{m}_1"] for m in q_private)
-        objective = (
-            linear_warmup(epoch, self.warmup_epochs) * self.core_weight * terms["kl_g"]
-            + linear_warmup(epoch, self.warmup_private) * private
-            - reconstruction
-        )
+        private = sum(self.private_weights[m](epoch) * terms[f"kl_{m}_1"] for m in q_private)
+        objective = self.kl_weight(epoch) * terms["kl_g"] + private - reconstruction
         elbo = total(terms, "log_p_") - total(terms, "kl_")
         return Loss(len(masks) * objective, detached(terms | {"elbo": elbo}))
 

@@ -5,21 +5,25 @@ representation h_m, and a decoder. The MHVAE adds the core network between the h
 What the paper leaves open, activations and normalisation for the most part, is listed with its reasons in this paper's
 README.
 
-Encoders end in 2 D outputs, mean and raw scale of a normal distribution (`shared.models.distributions.normal`), decoders in
-logits.
+Encoders end in 2 D outputs, mean and raw scale of a normal distribution (`shared.models.distributions.normal`),
+decoders in logits.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
+from pydantic import NonNegativeInt, PositiveInt
 from torch import nn
 
 from papers.mhvae.model import BernoulliDropoutMHVAE
 from shared.models.baselines.jmvae import JMVAE
 from shared.models.baselines.mvae import MVAE
-from shared.models.distributions import Bernoulli, Likelihood, OneHotCategorical
+from shared.models.contract import Likelihood
+from shared.models.distributions import Bernoulli, OneHotCategorical, Prior
 from shared.models.linear import Linear
 from shared.models.networks import DCGAN_FEATURES, dcgan_convolutions, dcgan_decoder, dense
+from shared.models.objectives import KLWeight
 
 
 @dataclass(frozen=True)
@@ -109,21 +113,21 @@ def _likelihoods(modalities: dict[str, Modality]) -> dict[str, Likelihood]:
 
 
 def mhvae(
-    networks: str,
-    latent_dim: int,
-    private_dims: dict[str, int],
-    core_hidden: int,
+    networks: Literal["mnist", "fashion_mnist", "celeba"],
+    latent_dim: PositiveInt,
+    private_dims: dict[str, PositiveInt],
+    core_hidden: PositiveInt,
     dropout: dict[str, float],
     reconstruction_weights: dict[str, float],
     private_weights: dict[str, float],
     core_weight: float,
-    warmup_core: int,
-    warmup_private: int,
+    warmup_core: NonNegativeInt,
+    warmup_private: NonNegativeInt,
 ) -> BernoulliDropoutMHVAE:
     """networks: a key of MODALITIES. core_hidden: width of the core network's three hidden layers."""
     modalities = MODALITIES[networks]
     hidden_dims = {m: each.hidden_dim for m, each in modalities.items()}
-    core = [core_hidden] * 3
+    core, ones = [core_hidden] * 3, dict.fromkeys(modalities, 1.0)
     return BernoulliDropoutMHVAE(
         lower_encoders={m: each.encoder() for m, each in modalities.items()},
         hidden_dims=hidden_dims,
@@ -132,17 +136,20 @@ def mhvae(
         upper_decoders={m: dense(latent_dim, *core, 2 * size, normalise=True) for m, size in private_dims.items()},
         lower_decoders=_decoders(modalities, private_dims),
         likelihoods=_likelihoods(modalities),
-        latent_dim=latent_dim,
-        warmup_core=warmup_core,
-        warmup_private=warmup_private,
+        prior=Prior(latent_dim),
+        core_weight=KLWeight(warmup_core, core_weight),
+        private_weights={m: KLWeight(warmup_private, beta) for m, beta in (ones | private_weights).items()},
         reconstruction_weights=reconstruction_weights,
-        private_weights=private_weights,
-        core_weight=core_weight,
         dropout=dropout,
     )
 
 
-def jmvae(networks: str, latent_dim: int, alpha: float, warmup_epochs: int) -> JMVAE:
+def jmvae(
+    networks: Literal["mnist", "fashion_mnist", "celeba"],
+    latent_dim: PositiveInt,
+    alpha: float,
+    warmup_epochs: NonNegativeInt,
+) -> JMVAE:
     """networks: a key of MODALITIES. The joint encoder has trunks of its own, then a layer as wide as the image's."""
     modalities = MODALITIES[networks]
     joined = sum(each.hidden_dim for each in modalities.values())
@@ -153,14 +160,18 @@ def jmvae(networks: str, latent_dim: int, alpha: float, warmup_epochs: int) -> J
         encoders=_encoders(modalities, latent_dim),
         decoders=_decoders(modalities, dict.fromkeys(modalities, latent_dim)),
         likelihoods=_likelihoods(modalities),
-        latent_dim=latent_dim,
-        warmup_epochs=warmup_epochs,
+        prior=Prior(latent_dim),
+        kl_weight=KLWeight(warmup_epochs),
         alpha=alpha,
     )
 
 
 def mvae(
-    networks: str, latent_dim: int, reconstruction_weights: dict[str, float], random_subsets: int, warmup_epochs: int
+    networks: Literal["mnist", "fashion_mnist", "celeba"],
+    latent_dim: PositiveInt,
+    reconstruction_weights: dict[str, float],
+    random_subsets: NonNegativeInt,
+    warmup_epochs: NonNegativeInt,
 ) -> MVAE:
     """networks: a key of MODALITIES."""
     modalities = MODALITIES[networks]
@@ -168,8 +179,8 @@ def mvae(
         encoders=_encoders(modalities, latent_dim),
         decoders=_decoders(modalities, dict.fromkeys(modalities, latent_dim)),
         likelihoods=_likelihoods(modalities),
-        latent_dim=latent_dim,
-        warmup_epochs=warmup_epochs,
+        prior=Prior(latent_dim),
+        kl_weight=KLWeight(warmup_epochs),
         reconstruction_weights=reconstruction_weights,
         random_subsets=random_subsets,
     )

@@ -18,7 +18,8 @@ from shared.errors import InputError, damaged
 LARGEST_MEMBER = 2**26  # bytes of an image or a text: photographs have a few million
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 _CHUNK = 1 << 20
-_CORRUPT = (tarfile.TarError, zipfile.BadZipFile, EOFError, OverflowError, zlib.error, lzma.LZMAError)
+_CORRUPT = (tarfile.TarError, EOFError, OverflowError, zlib.error, lzma.LZMAError)
+_CORRUPT_ZIP = (zipfile.BadZipFile, RuntimeError, ValueError, OSError, *_CORRUPT)
 
 
 def read_file(path: Path, folder: Path) -> bytes:
@@ -110,7 +111,7 @@ class Members:
             return
         try:
             self.archive = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
+        except _CORRUPT_ZIP as error:
             raise _corrupt(path, error) from None
         self.names = {PurePosixPath(name).name: name for name in self.archive.namelist() if not name.endswith("/")}
 
@@ -125,7 +126,7 @@ class Members:
                 raise zipfile.BadZipFile("a compression whose output has no bound")
             with self.archive.open(member) as file:
                 return file.read(LARGEST_MEMBER)  # with a bound: without one, all is unpacked whatever the size
-        except (*_CORRUPT, RuntimeError) as error:
+        except _CORRUPT_ZIP as error:
             raise damaged(self.path, f"{name} cannot be read ({_first_line(error)})") from None
 
 

@@ -81,4 +81,4 @@ def load_captions(folder: str | Path, split: str) -> np.ndarray:
 
 def describe_data(folder: str | Path) -> dict[str, Any]:
     """data.json of a prepared data set. InputError: it is missing or damaged."""
-    return read_json(Path(folder) / "data.json", "description", "sha256", "stand_in")
+    return read_json(Path(folder) / "data.json", "description", "sha256", "stand_in", "official")

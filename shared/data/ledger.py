@@ -4,7 +4,7 @@ Snakemake reads it through this module, so it imports neither torch nor pandas.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -132,9 +132,9 @@ def official(data_root: str | Path, group: str, files: Mapping[str, Path]) -> bo
     return all(path == Path(data_root) / wanted[key].path or not wanted[key].checksum for key, path in files.items())
 
 
-def present_files(data_root: str | Path, groups: Iterable[str]) -> list[Path]:
-    """The local files and folders of groups, in the ledger's order: what a data set made of them can read."""
-    found = (locate(data_root, each) for group in groups for each in entries(group))
+def present_files(data_root: str | Path, group: str) -> list[Path]:
+    """The local files and folders of a group, in the ledger's order: what a data set made of it can read."""
+    found = (locate(data_root, each) for each in entries(group))
     return [path for path in found if path is not None and (path.is_file() or path.is_dir())]
 
 

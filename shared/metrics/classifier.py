@@ -1,6 +1,7 @@
 """A small image classifier, whose features serve where the weights of ImageNet networks are not at hand."""
 
 import torch
+from pydantic import PositiveInt
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
@@ -19,7 +20,7 @@ class ImageClassifier(Trainable):
     the three other stages. feature_dim: D of the features, which are the input of the final linear layer.
     """
 
-    def __init__(self, classes: int, width: int = 32, feature_dim: int = 128) -> None:
+    def __init__(self, classes: PositiveInt, width: PositiveInt = 32, feature_dim: PositiveInt = 128) -> None:
         super().__init__()
         self.feature_dim = feature_dim
         stages = [_convolution(3, width, stride=2)]

@@ -1,6 +1,7 @@
 """Networks that turn images into the features that metrics compare."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from shared.data import ledger
 from shared.errors import InputError
 from shared.metrics.classifier import ImageClassifier
 
@@ -62,15 +62,14 @@ class InceptionFeatures(FeatureExtractor):
 
     name = "Inception features"
     dimension = 2048
-    ledger_key = "inception_fid"
 
-    def __init__(self, weights_path: str | Path, device: torch.device | str = "cpu", batch: int = 16) -> None:
+    def __init__(self, weights: str | Path, device: torch.device | str = "cpu", batch: int = 16) -> None:
         from pytorch_fid import inception  # a second of imports that runs without Inception are spared
 
-        weights = load_weights(weights_path, self.ledger_key)
+        state = torch.load(weights, map_location="cpu", weights_only=True)
         # pytorch-fid takes no weights, it downloads them. Its loader alone is replaced, so that the
         # architecture (TensorFlow's pooling, not torchvision's) stays pytorch-fid's own.
-        with mock.patch.object(inception, "load_state_dict_from_url", return_value=weights):
+        with mock.patch.object(inception, "load_state_dict_from_url", return_value=state):
             network = inception.InceptionV3()
         super().__init__(network, device, batch)
 
@@ -87,13 +86,12 @@ class ResNet101Features(FeatureExtractor):
 
     name = "ResNet-101 features"
     dimension = 2048
-    ledger_key = "resnet101"
 
-    def __init__(self, weights_path: str | Path, device: torch.device | str = "cpu", batch: int = 16) -> None:
+    def __init__(self, weights: str | Path, device: torch.device | str = "cpu", batch: int = 16) -> None:
         from torchvision.models import resnet101  # as in InceptionFeatures
 
         network = resnet101()
-        network.load_state_dict(load_weights(weights_path, self.ledger_key))
+        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         network.fc = nn.Identity()
         super().__init__(network, device, batch)
         self._mean = torch.tensor([0.485, 0.456, 0.406], device=device).view(3, 1, 1)  # of ImageNet's pixels
@@ -139,26 +137,10 @@ class Extractors:
         return Features(manifold if self.fid is self.manifold else self.fid(images), manifold)
 
     @classmethod
-    def pretrained(cls, data_root: str | Path, device: torch.device | str) -> "Extractors":
-        """Inception for the Fréchet distance, ResNet-101 for the rest (HMVAE Sec. 4.3). InputError: no weights."""
-        kinds = (InceptionFeatures, ResNet101Features)
-        return cls(*(kind(ledger.require(data_root, "pretrained", kind.ledger_key), device) for kind in kinds))
-
-    @classmethod
-    def of_classifier(cls, classifier: ImageClassifier, device: torch.device | str) -> "Extractors":
-        """One substitute for both."""
-        features = ClassifierFeatures(classifier, device)
-        return cls(features, features)
-
-
-def load_weights(path: str | Path, key: str) -> dict[str, Any]:
-    """State dictionary in a published weights file, the one that the ledger's group `pretrained` lists as `key`.
-
-    InputError: the file is missing, or is not the published one.
-    """
-    path, entry = Path(path), ledger.entry("pretrained", key)
-    if not path.is_file():
-        raise InputError(f"{path}: pretrained weights are missing; download {entry.url}, or use scale=reduced")
-    if not entry.checksum.matches(path):
-        raise InputError(f"{path}: its sha256 does not begin with {entry.checksum.digest}; download {entry.url} again")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    def of(cls, networks: Mapping[str, Any], device: torch.device | str) -> "Extractors":
+        """Those of the roles `fid` and `manifold`; a classifier that the workflow trained stands for either."""
+        wrapped = {
+            id(network): network if isinstance(network, FeatureExtractor) else ClassifierFeatures(network, device)
+            for network in networks.values()
+        }
+        return cls(wrapped[id(networks["fid"])], wrapped[id(networks["manifold"])])

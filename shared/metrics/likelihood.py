@@ -9,7 +9,7 @@ The average runs over the K samples of one data point only: log weights are (K, 
 never meet. Weights are unbiased for p(x_T) whatever the proposal, so the estimate is a lower bound of log p(x_T) in
 expectation, and rises with K. Where q does not depend on modality m, `sample_latents` draws its own latent variables
 from their conditional prior, whose density then cancels in w. A modality outside T needs no term: with its likelihood
-left out, its own latent variables integrate out of the expectation.
+left out, its own latent variables integrate out of the expectation. Those that no T needs are not drawn.
 
 Sums run in float64, as logarithms, in chunks: memory depends neither on K nor on the number of data points.
 """
@@ -92,7 +92,7 @@ class Summary:
     standard_error: of the mean, from the spread between data points (which the true Monte Carlo error is part of);
     None for a single point.
     monte_carlo_error: of the mean, from the importance samples alone: the error of half of them, found by comparing the
-    two halves at each point. That of all is smaller, by sqrt(2) with many effective samples. None where a half is empty.
+    two halves at each point. That of all is smaller, by sqrt(2) with many effective samples. None for one sample.
     effective_samples: the mean over data points of (Σ w)² / Σ w², of K.
     """
 
@@ -204,7 +204,7 @@ def estimate(
         turns, at_once = ceil(samples / turn), max(1, rows // (turn * batch_size(x)))
         for part in even_parts(turns, ceil(turns / at_once)):  # a mixture's experts take whole turns, but for the last
             size = min(part * turn, samples - sums.samples)
-            latents, log_q = model.sample_latents(proposal, size, generator)
+            latents, log_q = model.sample_latents(proposal, size, generator, targets=list(scored))
             base = model.log_prior(latents).double() - log_q
             log_p = model.log_likelihoods(latents, scored)
             sums.update({target: sum((log_p[m] for m in target), base) for target in targets})

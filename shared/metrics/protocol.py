@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from shared.data.arrays import Split, describe_data, load_split
 from shared.models.contract import MultimodalVAE
@@ -20,13 +20,14 @@ class Context:
     """All that a protocol may use.
 
     spec: the run's specification, whose `evaluation` holds the protocol's settings. model: in evaluation mode.
-    data: folder of the prepared data. evaluators: the networks that `evaluation.evaluators` names, by role.
+    data: folder of the prepared data. evaluators: the networks that `evaluation.evaluators` names, by role; a trained
+    one is a module, a pretrained one what its builder makes of its weights.
     """
 
     spec: dict[str, Any]
     model: MultimodalVAE
     data: Path
-    evaluators: Mapping[str, nn.Module]
+    evaluators: Mapping[str, Any]
     device: torch.device
 
     @property

@@ -1,19 +1,38 @@
 """What every model offers, so that training, likelihoods, metrics and figures are written once.
 
-Tensors are `(K, B, ...)`: K samples, B data points. A batch is a dictionary from modality names to tensors whose
-first axis is B. All randomness comes from the generator that the caller passes, never from global state.
+**Tensors** are `(K, B, ...)`: K samples, B data points. A batch is a dictionary from modality names to tensors whose
+first axis is B. Densities and divergences are in nats. All randomness comes from the generator that the caller
+passes, never from global state.
+
+**A model** has modalities x_m, each with a likelihood p(x_m | latents), and latent variables: `g`, which all modalities
+share, and any number of each modality's own, named `z_<m>_<level>`, level 1 next to the data. It may be given any
+subset of the modalities, none included. What an evaluation does is made of four pieces,
+
+    latents, log_q = model.sample_latents(given, samples, generator)     from q(latents | given), or from the prior
+    model.log_prior(latents)                                             log p(latents)
+    model.log_likelihoods(latents, x)                                    log p(x_m | latents)
+    model.decode(latents, targets)                                       the parameters of p(x_t | latents)
+
+and latents are plain tensors that may be changed between the pieces. `generate` is sampling, decoding and the mean of
+the likelihood; a traversal moves one coordinate of g before decoding; swapping z_m_1 between data points, or drawing it
+from another prior, is one assignment. log_joint - log_q is an importance weight.
+
+**A training loss** is the model's own. It usually, but not always, is a bound under the posteriors that evaluation uses
+(see `MultimodalVAE.posterior`), and may hold several importance samples in a logarithm or give gradients of its own
+by hooks on samples: the loop only calls `total.backward()`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
 
 Batch = dict[str, Tensor]
 Latents = dict[str, Tensor]
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -36,56 +55,86 @@ class Trainable(nn.Module, ABC):
         """Loss of a batch in `epoch` (counted from 0), with `samples` posterior samples per data point."""
 
 
+class Likelihood(ABC):
+    """p(x_m | latents), from the parameters that a decoder gives."""
+
+    @abstractmethod
+    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """Log density in nats, summed over a data point, (K, B).
+
+        parameters: (K, B, ...). x: (B, ...), which is never copied K times.
+        """
+
+    @abstractmethod
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Mean of the likelihood in the shape of the data, (K, B, ...)."""
+
+
 class MultimodalVAE(Trainable):
-    """The contract between the models of all papers and every metric and figure."""
+    """The contract between the models of all papers and every metric and figure.
+
+    prior: of the shared latent variable; called with B, it gives a distribution of batch shape (B,).
+    latent_variables: how many there are, g included.
+    """
 
     modalities: tuple[str, ...]
+    likelihoods: Mapping[str, Likelihood]
+    prior: nn.Module
     latent_variables: int
 
     @abstractmethod
     def posterior(self, given: Batch) -> Distribution:
-        """q(g | given): the shared latent variable's posterior given any non-empty subset of modalities.
+        """q(g | given): the joint posterior given any non-empty subset of modalities.
 
-        Its batch shape is (B,), its event shape (D,).
+        This is what evaluation draws from and takes representations from. With all modalities given it is the model's
+        q(g | x_1:M): the product or the joint encoder where the model has one, the mixture where the paper defines its
+        posterior as a mixture of experts or of subsets. A loss may draw from other distributions, as from each subset's
+        posterior in turn: what training mixes over is the business of `loss` alone.
+
+        Returns batch shape (B,), event shape (D,).
         """
 
     @abstractmethod
-    def sample_latents(self, given: Batch, samples: int, generator: Generator) -> tuple[Latents, Tensor]:
-        """K samples of all latent variables with their log density.
+    def sample_latents(
+        self,
+        given: Batch,
+        samples: int,
+        generator: Generator,
+        targets: Collection[str] | None = None,
+        batch: int | None = None,
+    ) -> tuple[Latents, Tensor]:
+        """K samples of the latent variables with their log density.
 
-        A modality that is not given has its own latent variables drawn from their (conditional) prior.
+        given: any subset of modalities. If empty, g comes from its prior, for `batch` data points.
+        targets: modalities whose own latent variables are drawn, all by default. Those of a given one come from the
+        posterior, so that decoding reconstructs it; those of any other one from their (conditional) prior.
 
-        Returns: latents, each (K, B, ...), and log q(latents | given), (K, B), in nats.
+        Returns: latents, each (K, B, ...), and the log density that they were drawn with, (K, B).
         """
 
     @abstractmethod
     def log_prior(self, latents: Latents) -> Tensor:
-        """log p(latents) of all latent variables in nats, (K, B)."""
+        """log p(latents), (K, B), of the latent variables that are there: g and the own ones of any modalities."""
 
     @abstractmethod
+    def decode(self, latents: Latents, targets: Sequence[str]) -> Batch:
+        """The parameters of p(x_t | latents) for each target t, (K, B, ...), as `likelihoods[t]` takes them."""
+
     def log_likelihoods(self, latents: Latents, x: Batch) -> dict[str, Tensor]:
-        """log p(x_m | latents) in nats, (K, B), for each modality in `x`."""
+        """log p(x_m | latents), (K, B), for each modality in `x`."""
+        scored = (m for m in self.modalities if m in x)
+        return {m: self.likelihoods[m].log_prob(self.decode(latents, [m])[m], x[m]) for m in scored}
 
     def log_joint(self, latents: Latents, x: Batch) -> Tensor:
-        """log p(x, latents) in nats, (K, B), where the likelihood counts the modalities in `x` only."""
+        """log p(x, latents), (K, B), where the likelihood counts the modalities in `x` only."""
         return sum(self.log_likelihoods(latents, x).values(), self.log_prior(latents))
 
-    @abstractmethod
     def generate(
-        self,
-        given: Batch,
-        targets: Sequence[str],
-        samples: int,
-        generator: Generator,
-        means_of: Sequence[int] = (),
-        batch: int | None = None,
+        self, given: Batch, targets: Sequence[str], samples: int, generator: Generator, batch: int | None = None
     ) -> Batch:
-        """Means of p(x_t | latents) for each target t, (K, B, ...).
-
-        The shared variable comes from q(g | given), or from its prior if nothing is given (`batch` then says B);
-        a target's own latent variables come from their (conditional) priors. `means_of` lists hierarchical
-        levels (1 is next to the data) whose latent variables take the prior's mean instead of a sample.
-        """
+        """Means of p(x_t | latents) for each target t, (K, B, ...), the latents as `sample_latents` draws them."""
+        latents, _ = self.sample_latents(given, samples, generator, targets, batch)
+        return {t: self.likelihoods[t].mean(parameters) for t, parameters in self.decode(latents, targets).items()}
 
     def represent(self, given: Batch) -> Tensor:
         """A representation of the given modalities, (B, D): the posterior mean of the shared variable."""
@@ -93,9 +142,9 @@ class MultimodalVAE(Trainable):
 
 
 def per_modality(
-    name: str, given: Mapping[str, float] | None, modalities: Sequence[str], default: float | None = 1.0
-) -> dict[str, float]:
-    """A number for each modality, in their order: the given one, or else the default.
+    name: str, given: Mapping[str, Value] | None, modalities: Sequence[str], default: Value | None
+) -> dict[str, Value]:
+    """A value for each modality, in their order: the given one, or else the default.
 
     ValueError: given for something that is no modality, or missing where there is no default.
     """
@@ -104,7 +153,7 @@ def per_modality(
         [m for m in modalities if m not in given] if default is None else []
     )
     if wrong:
-        raise ValueError(f"{name}: {', '.join(wrong)}: give a number for each of {', '.join(modalities)}, and no other")
+        raise ValueError(f"{name}: {', '.join(wrong)}: give a value for each of {', '.join(modalities)}, and no other")
     return {m: given.get(m, default) for m in modalities}
 
 
@@ -125,7 +174,3 @@ def unfold(x: Tensor, samples: int) -> Tensor:
 def repeat(x: Tensor, samples: int) -> Tensor:
     """(B, ...) -> (K B, ...), sample-major as `fold` lays them out."""
     return x.unsqueeze(0).expand(samples, *x.shape).reshape(-1, *x.shape[1:])
-
-
-def normal_noise(shape: Sequence[int], like: Tensor, generator: Generator) -> Tensor:
-    return torch.randn(tuple(shape), generator=generator, device=like.device, dtype=like.dtype)

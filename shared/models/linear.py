@@ -1,18 +1,23 @@
-"""Dense layers whose float32 products run in oneDNN on a CPU.
+"""Dense layers whose float32 products run in oneDNN on AMD's Zen 5 processors, and are torch's own on all others.
 
-torch multiplies float32 matrices with MKL, which keeps to AVX2 on processors that Intel did not make, and so to half of
-what AVX-512 gives there; oneDNN, with which torch convolves, uses what the processor has. Both compute in float32 and
-differ in the order of the sums alone. torch offers oneDNN's product as an operator without a gradient (its compiler
-calls it), which is added here. Where the operator does not apply, or with `torch.backends.mkldnn.enabled = False`,
-the layer is torch's own.
+torch multiplies float32 matrices with MKL, which keeps to AVX2 on AMD's processors, and so to half of what the AVX-512
+of Zen 5 gives; oneDNN, with which torch convolves, uses it. Both compute in float32 and differ in the order of the sums
+alone. On Zen 4 and on Intel's processors oneDNN was measured to be the slower one (docs/decisions.md). Vendor and family
+decide, because they are fixed: a timing would make the bytes of a run depend on the moment.
+
+torch offers oneDNN's product as an operator without a gradient (its compiler calls it), which is added here. Where the
+operator does not apply, or with `torch.backends.mkldnn.enabled = False`, the layer is torch's own.
 """
+
+from functools import cache
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 _product = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+CPUINFO = Path("/proc/cpuinfo")
 
 
 class Linear(nn.Linear):
@@ -24,9 +29,20 @@ class Linear(nn.Linear):
         return _Linear.apply(input, self.weight, self.bias)
 
 
+@cache
+def onednn_gains() -> bool:
+    """Whether the processor is one that was measured to gain: AMD of family 26 (Zen 5)."""
+    if not CPUINFO.exists():  # not Linux
+        return False
+    lines = (line.partition(":") for line in CPUINFO.read_text(encoding="utf-8").splitlines())
+    about = {key.strip(): value.strip() for key, _, value in lines}
+    return (about.get("vendor_id"), about.get("cpu family")) == ("AuthenticAMD", "26")
+
+
 def _applies(x: Tensor, weight: Tensor) -> bool:
     return (
-        _product is not None
+        onednn_gains()
+        and _product is not None
         and x.device.type == weight.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and x.dim() > 1
@@ -37,27 +53,27 @@ def _applies(x: Tensor, weight: Tensor) -> bool:
     )
 
 
-def _times(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x (..., I) weight^T (O, I) + bias (O,), whatever the strides."""
-    return _product(x, weight, bias, "none", [], "")
+def _dense(matrix: Tensor) -> Tensor:
+    """Row by row or column by column in memory: the operator refuses or misreads what has gaps or repeats itself."""
+    return matrix if matrix.is_contiguous() or matrix.t().is_contiguous() else matrix.contiguous()
 
 
 class _Linear(torch.autograd.Function):
-    """y = x W^T + b, dx = dy W, dW = dy^T x, db = Σ dy."""
+    """y = x W^T + b, dx = dy W, dW = dy^T x, db = Σ dy: gradients are such products too, and so have gradients."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _times(x, weight, bias)
+        bias = None if bias is None else bias.contiguous()
+        return _product(_dense(x.flatten(0, -2)), _dense(weight), bias, "none", [], "").view(*x.shape[:-1], -1)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, dy: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
         rows = dy.flatten(0, -2)
         return (
-            _times(dy, weight.t()) if needs_x else None,
-            _times(rows.t(), x.flatten(0, -2).t()) if needs_weight else None,
+            _Linear.apply(dy, weight.t(), None) if needs_x else None,
+            _Linear.apply(rows.t(), x.flatten(0, -2).t(), None) if needs_weight else None,
             rows.sum(0) if needs_bias else None,
         )

@@ -1,9 +1,17 @@
 """Pieces of training objectives that several papers share."""
 
+from dataclasses import dataclass
 
-def linear_warmup(epoch: int, epochs: int) -> float:
-    """Weight of a KL term that grows linearly from 0 in the first epoch to 1 after `epochs` epochs.
 
-    epoch counts from 0. epochs = 0 means no warm-up: always 1 (Sønderby et al., 2016; HMVAE App. C.4).
+@dataclass(frozen=True)
+class KLWeight:
+    """Weight of a KL term in an epoch, counted from 0: beta, reached linearly over the first `warmup` epochs.
+
+    It is 0 in the first epoch, and beta from the first one on without warm-up (Sønderby et al., 2016; HMVAE App. C.4).
     """
-    return 1.0 if epochs == 0 else min(1.0, epoch / epochs)
+
+    warmup: int = 0
+    beta: float = 1.0
+
+    def __call__(self, epoch: int) -> float:
+        return self.beta * (min(1.0, epoch / self.warmup) if self.warmup else 1.0)

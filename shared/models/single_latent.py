@@ -1,13 +1,13 @@
 """Multimodal VAEs with one shared latent variable and nothing below it: p(g) ∏_m p(x_m | g)."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
-from shared.models.contract import Batch
-from shared.models.distributions import Likelihood, normal
+from shared.models.contract import Batch, Likelihood
+from shared.models.distributions import Prior, normal
 from shared.models.shared_latent import Evidence, SharedLatentVAE
 
 
@@ -16,6 +16,7 @@ class SingleLatentVAE(SharedLatentVAE):
 
     encoders: x_m (B, ...) -> the expert's parameters (B, 2 D).
     decoders: g (N, D) -> the likelihood's parameters.
+    posterior: parameters -> the distribution that they are the parameters of, batch shape (B,), event shape (D,).
     """
 
     def __init__(
@@ -23,12 +24,14 @@ class SingleLatentVAE(SharedLatentVAE):
         encoders: Mapping[str, nn.Module],
         decoders: Mapping[str, nn.Module],
         likelihoods: Mapping[str, Likelihood],
-        latent_dim: int,
-        warmup_epochs: int,
+        prior: Prior,
+        kl_weight: Callable[[int], float],
+        posterior: Callable[[Tensor], Independent] = normal,
     ) -> None:
-        super().__init__(likelihoods, latent_dim, warmup_epochs)
+        super().__init__(likelihoods, prior, kl_weight)
         self.encoders = nn.ModuleDict(encoders)
         self.decoders = nn.ModuleDict(decoders)
+        self.distribution = posterior
 
     @abstractmethod
     def combine(self, experts: Sequence[Independent]) -> Distribution:
@@ -36,10 +39,10 @@ class SingleLatentVAE(SharedLatentVAE):
 
     def experts(self, given: Batch) -> dict[str, Independent]:
         """q(g | x_m) for each given modality."""
-        return {m: normal(self.encoders[m](given[m])) for m in self.modalities if m in given}
+        return {m: self.distribution(self.encoders[m](given[m])) for m in self.modalities if m in given}
 
     def encode(self, given: Batch) -> tuple[Distribution, Evidence]:
         return self.combine(list(self.experts(given).values())), {}
 
-    def decode(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
+    def decoder_output(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
         return self.decoders[m](g)

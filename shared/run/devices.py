@@ -1,11 +1,7 @@
 """Where tensors live and how torch is set up in a process: the same in training, evaluation and benchmarks."""
 
-import ctypes
-import errno
 import importlib
 import os
-import pickle
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +9,11 @@ import torch
 
 from shared.errors import InputError
 from shared.models.contract import Trainable
+from shared.run import storage
 from shared.run.seeds import derive_seed
+from shared.run.threads import keep_freed_memory
 
-# glibc's malloc.h
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_AGAIN = "delete train.json beside it, if there is one, and run the workflow, which trains it"
 
 
 def choose_device(name: str) -> torch.device:
@@ -43,26 +40,13 @@ def prepare_torch(threads: int) -> None:
     A GPU computes float32 convolutions in TF32 unless told otherwise; a run that states float32 gets it.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
-    _keep_freed_memory()
+    keep_freed_memory()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a fill per new tensor: hundreds in a small step
-
-
-def _keep_freed_memory() -> None:
-    """Tell glibc to reuse the memory of freed tensors instead of returning it to the system.
-
-    A training step frees and asks for the same large blocks again and again, and each time the system clears every
-    page: without this, a third of a convolutional step is spent in the kernel (benchmarks/README.md).
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):  # glibc, not musl
-            libc.mallopt(_M_MMAP_MAX, 0)
-            libc.mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 def named(callee: str) -> Any:
@@ -89,15 +73,12 @@ def load_trained(spec: dict[str, Any], weights: Path, device: torch.device) -> T
     """The model of a specification with trained weights, ready for evaluation. InputError: the file does not fit."""
     model = build(spec)
     try:
-        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["model"])
     except FileNotFoundError:
-        raise InputError(f"{weights}: no such file; run the workflow, which trains it first") from None
-    except (RuntimeError, TypeError, pickle.UnpicklingError, EOFError, OSError) as error:
-        # torch says EINVAL of a file that was cut short; any other number is the system's, and the file may be good
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+        raise InputError(f"{weights}: no such file; {_AGAIN}") from None
+    except Exception as error:  # damage ends in errors of any kind
+        if storage.from_system(error):
             raise
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise InputError(
-            f"{weights}: not the weights of {spec['model']} ({reason}); delete it and train again"
-        ) from None
+        reason = f"not the weights of {spec['model']} ({storage.in_short(error)})"
+        raise InputError(f"{weights}: {reason}; delete it, {_AGAIN}") from None
     return model.to(device).eval()

@@ -3,6 +3,7 @@
 import sys
 import time
 import traceback
+from datetime import timedelta
 from types import TracebackType
 from typing import TextIO
 
@@ -66,17 +67,12 @@ class Progress:
         if self.bar:
             self.bar.update(self.task, completed=epoch * self.steps + step, numbers=numbers)
         if time.monotonic() - self.last_line > LINE_SECONDS and not self.bar:
-            left = (self.total_steps - epoch * self.steps - step) * elapsed / self.finished
-            self.say(f"epoch {epoch + 1}/{self.epochs}  step {step}/{self.steps}  {numbers}  {_clock(left)} left")
+            seconds = (self.total_steps - epoch * self.steps - step) * elapsed / self.finished
+            left = timedelta(seconds=round(seconds))
+            self.say(f"epoch {epoch + 1}/{self.epochs}  step {step}/{self.steps}  {numbers}  {left} left")
             self.last_line = time.monotonic()
 
     def epoch(self, epoch: int, means: dict[str, float]) -> None:
         text = f"epoch {epoch + 1}/{self.epochs}  " + "  ".join(f"{k} {v:.2f}" for k, v in means.items())
         if self.log:
             print(f"{self.name}: {text}", file=self.log, flush=True)
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -18,17 +18,11 @@ def package_version() -> str:
 
 def git_commit() -> str:
     """The commit that is checked out, with `+changes` if tracked files differ from it; `unknown` outside git."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-        changes = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return commit.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
 
 
 def libraries() -> dict[str, str]:

@@ -323,7 +323,10 @@ def check(paper: str, scale: str) -> None:
                 for run in swept(paper, name, model, key, scale).values():
                     resolve(paper, *run.split("/"), scale, 0)
         for network, entry in node.evaluators.items():
-            if entry.weights is None:
+            if entry.weights:
+                called = {"weights": entry.weights, "device": "cpu"}
+                _check_call(entry.builder, called, f"{_place(paper, name)}.evaluators.{network}")
+            else:
                 resolve(EVALUATORS, data_key(data_part(paper, name, scale)), network, scale, 0)
 
 

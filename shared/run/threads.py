@@ -1,7 +1,12 @@
-"""How many threads a process uses: what its specification says, never more than the machine has."""
+"""How a process uses the machine: as many threads as its specification says, never more than there are cores."""
 
+import ctypes
 import math
 import os
+import sys
+
+# glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def available_cores() -> int:
@@ -30,3 +35,16 @@ def limit_threads(threads: int) -> int:
     for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM"):
         os.environ[f"{library}_NUM_THREADS"] = str(threads)
     return threads
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to reuse the memory of freed tensors instead of returning it to the system.
+
+    A training step frees and asks for the same large blocks again and again, and each time the system clears every
+    page: without this, a third of a convolutional step is spent in the kernel (benchmarks/README.md).
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):  # glibc, not musl
+            libc.mallopt(_M_MMAP_MAX, 0)
+            libc.mallopt(_M_TRIM_THRESHOLD, -1)

@@ -1,28 +1,28 @@
 """The training loop: resumable to the bit, deterministic, and the same for every model and evaluator network."""
 
+import inspect
 import math
-import signal
 import time
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from shared.data.arrays import Split
 from shared.errors import InputError
-from shared.files import atomic_path
 from shared.models.contract import Loss, Trainable
-from shared.run import fingerprint
+from shared.run import fingerprint, storage
 from shared.run.devices import build
 from shared.run.progress import Progress
 from shared.run.seeds import derive_seed
 from shared.run.spec import sha256, training_part
 
-CHECKPOINT_SECONDS = 60.0
+# Of torch's optimisers those that a training step can't use: their base, and those for closures or sparse gradients.
+OTHER_OPTIMISERS = ("optimizer", "lbfgs", "sparseadam")
+# Their arguments that are no options of a run: the rate is a key of its own, and how to compute is not its business.
+NO_OPTIONS = ("params", "lr", "maximize", "foreach", "fused", "capturable", "differentiable")
 
 
 @dataclass
@@ -35,16 +35,6 @@ class Position:
     sums: dict[str, float] = field(default_factory=dict)  # of the loss terms over the epoch's samples
     history: list[dict[str, float]] = field(default_factory=list)  # one row of means per finished epoch
     diverged: dict[str, int] | None = None  # epoch and step, counted from 1, that left no finite loss or weights
-
-
-class Interrupted(SystemExit):
-    """Training was stopped by a signal after it saved its state."""
-
-
-def save(path: Path, value: Any) -> None:
-    """torch.save, atomic, and with bytes that depend on the value alone: given a path, torch stores its name too."""
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save(value, file)
 
 
 class Training:
@@ -60,12 +50,7 @@ class Training:
             "data": data_sha256,
             "device": device.type,
         }
-        self.model: Trainable = build(spec).to(device)
-        if self.settings["optimiser"] != "adam":
-            raise InputError(f"{self.name}: training.optimiser `{self.settings['optimiser']}` is unknown; use adam")
-        self.optimiser = torch.optim.Adam(
-            self.model.parameters(), lr=self.settings["learning_rate"], fused=device.type in ("cpu", "cuda")
-        )
+        self.begin()
         batch = min(self.settings["batch_size"], len(data))
         alone = 1 in (batch, len(data) % batch)
         if alone and any(isinstance(module, nn.BatchNorm1d) for module in self.model.modules()):
@@ -73,8 +58,21 @@ class Training:
                 f"{self.name}: training.batch_size {self.settings['batch_size']} leaves one of {len(data)} samples "
                 "alone in a batch, which batch normalisation can't take; choose another"
             )
-        self.noise = torch.Generator(device).manual_seed(derive_seed(spec, "sampling"))
-        self.position = Position()
+
+    def begin(self) -> None:
+        """The state of a run before its first step."""
+        self.model: Trainable = build(self.spec).to(self.device)
+        self.optimiser = optimiser_of(self.model, self.settings, self.device, self.name)
+        self.noise = torch.Generator(self.device).manual_seed(derive_seed(self.spec, "sampling"))
+        self.position, self.resumed = Position(), False
+
+    @property
+    def global_generators(self) -> list[Any]:
+        """What has torch's global random state, which dropout draws from: the CPU, and the device if it is another."""
+        return [torch] if self.device.type == "cpu" else [torch, torch.get_device_module(self.device)]
+
+    def progress(self, style: str, log: TextIO | None = None) -> Progress:
+        return Progress(self.name, self.settings["epochs"], self.steps_per_epoch, style, log)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -95,38 +93,48 @@ class Training:
         return all(parameter.isfinite().all() for parameter in self.model.parameters())
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds. A finished run takes no further step: its optimiser is left out."""
-        return {
-            "identity": self.identity,
-            "model": self.model.state_dict(),
-            "optimiser": None if self.finished else self.optimiser.state_dict(),
-            "noise": self.noise.get_state(),
-            "position": asdict(self.position),
-        }
+        """What a checkpoint holds. A finished run takes no further step: weights and record remain."""
+        whole = {"identity": self.identity, "model": self.model.state_dict(), "position": asdict(self.position)}
+        if self.finished:
+            return whole
+        random = {"noise": self.noise.get_state(), "global": [each.get_rng_state() for each in self.global_generators]}
+        return whole | {"optimiser": self.optimiser.state_dict()} | random
 
-    def restore(self, path: Path) -> str:
-        """Continue from a checkpoint if it is of this very run; says in one line what was done."""
-        if not path.exists():
-            return "starting"
+    def restore(self, folder: Path) -> str:
+        """Continue from the weights or the checkpoint in a folder if they are of this very run; says what was done."""
+        said = "starting"
+        for path in (folder / storage.WEIGHTS, folder / storage.CHECKPOINT):
+            if path.exists() and not self.resumed:
+                said = self._continue(path)
+        return said
+
+    def _continue(self, path: Path) -> str:
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-        except Exception as error:  # any unreadable checkpoint is discarded, and the log says so
-            return f"starting: the checkpoint can't be read ({type(error).__name__})"
-        if state["identity"] != self.identity:
+            state = torch.load(path, map_location="cpu", weights_only=True)
             changed = [key for key, value in self.identity.items() if state["identity"].get(key) != value]
-            return f"starting: the checkpoint has another {' and '.join(changed)}"
-        self.model.load_state_dict(state["model"])
-        self.noise.set_state(state["noise"].cpu())
-        self.position = Position(**state["position"])
+            if changed:
+                return f"starting: {path.name} has another {' and '.join(changed)}"
+            self.model.load_state_dict(state["model"])
+            self.position = Position(**state["position"])
+            if not self.finished:
+                self.optimiser.load_state_dict(state["optimiser"])
+                self.noise.set_state(state["noise"])
+                for each, random in zip(self.global_generators, state["global"], strict=True):
+                    each.set_rng_state(random)
+        except Exception as error:  # damage ends in errors of any kind, and the log says so
+            if storage.from_system(error):
+                raise
+            self.begin()
+            return f"starting: {path.name} can't be used ({storage.in_short(error)})"
+        self.resumed = True
         if self.finished:
             return "nothing to train: this very run was finished before"
-        self.optimiser.load_state_dict(state["optimiser"])
         return f"resuming at epoch {self.position.epoch + 1}, step {self.position.step + 1}"
 
     def keep(self, checkpoint: Path) -> None:
         """Renew the checkpoint, unless the last step left weights that are not finite: the next one will tell."""
-        if self.finished or self.finite:
-            save(checkpoint, self.state())
+        if self.finite:
+            storage.save(checkpoint, self.state())
 
     def step(self, batch: dict[str, Tensor]) -> Loss | None:
         """One optimiser step. None: the loss is not finite, and the weights are left as they were."""
@@ -140,19 +148,21 @@ class Training:
         self.optimiser.step()
         return loss
 
-    def run(self, checkpoint: Path, progress: Progress) -> None:
+    def run(self, folder: Path, progress: Progress) -> None:
         """Train to the last epoch, or until the loss or the weights are no longer finite.
 
         A run that diverges is a result, which tables show; it ends there and is not trained again. The checkpoint is
-        written at the start, every minute, when a signal asks to stop, and at the end. The last one stays: a run that
-        is asked for again, while nothing that determines it has changed, ends at once.
+        written at the start, every minute and when a signal asks to stop; the weights take its place at the end. A
+        run that is asked for again, while nothing that determines it has changed, ends at once.
         """
         position, settings = self.position, self.settings
         self.model.train()
         saved = started = time.monotonic()
-        before = position.seconds
-        with stop_requests() as requests:
-            if not checkpoint.exists():
+        before, already, checkpoint = position.seconds, self.finished, folder / storage.CHECKPOINT
+        if not self.resumed:
+            torch.manual_seed(derive_seed(self.spec, "global"))
+        with storage.stop_requests() as requests:
+            if not already and not checkpoint.exists():
                 self.keep(checkpoint)
             while not self.finished:
                 order, failed = self.order(position.epoch), False
@@ -168,11 +178,11 @@ class Training:
                     position.step += 1
                     position.seconds = before + time.monotonic() - started
                     progress.step(position.epoch, position.step, loss.total.item(), len(index))
-                    if requests or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    if requests or time.monotonic() - saved > storage.CHECKPOINT_SECONDS:
                         self.keep(checkpoint)
                         saved = time.monotonic()
                     if requests:
-                        raise Interrupted(128 + requests[0])
+                        raise storage.Interrupted(128 + requests[0])
                 last = position.epoch + 1 == settings["epochs"]
                 if failed or (last and not self.finite):
                     position.diverged = {"epoch": position.epoch + 1, "step": position.step + failed}
@@ -181,36 +191,36 @@ class Training:
                 position.history.append({"epoch": position.epoch + 1, **means})
                 progress.epoch(position.epoch, means)
                 position.epoch, position.step, position.sums = position.epoch + 1, 0, {}
-        self.keep(checkpoint)
+        if not already:
+            storage.save(folder / storage.WEIGHTS, self.state())
+        checkpoint.unlink(missing_ok=True)
 
 
-@contextmanager
-def stop_requests():
-    """A list that SIGTERM and SIGINT append their number to, so that a step is finished before anything stops."""
-    received: list[int] = []
-    previous = {
-        number: signal.signal(number, lambda number, frame: received.append(number))
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
+def optimiser_of(model: nn.Module, settings: dict[str, Any], device: torch.device, run: str) -> torch.optim.Optimizer:
+    """One of torch's, by its name in lower case, with its options. InputError: it takes no such option or value."""
+    name, options = settings["optimiser"], settings.get("optimiser_options", {})
+    types = {key.lower(): kind for key, kind in vars(torch.optim).items() if isinstance(kind, type)}
+    kinds = {key: kind for key, kind in types.items() if key not in OTHER_OPTIMISERS}
+    if name not in kinds:
+        raise InputError(f"{run}: training.optimiser `{name}` is unknown; use one of {', '.join(kinds)}")
+    parameters = inspect.signature(kinds[name]).parameters
+    defaults = {key: each.default for key, each in parameters.items() if key not in NO_OPTIONS}
+    for key, value in options.items():
+        where = f"{run}: training.optimiser_options.{key}"
+        if key not in defaults:
+            raise InputError(f"{where}: {name} has no such option; it has {', '.join(defaults)}")
+        if not _like(defaults[key], value):
+            raise InputError(f"{where}: {value!r} is not possible; give a value like {defaults[key]!r}")
+    # one kernel for all parameters, where torch has it for every option
+    fused = {"fused": True} if name in ("adam", "adamw") and device.type in ("cpu", "cuda") else {}
     try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        return kinds[name](model.parameters(), lr=settings["learning_rate"], **options, **fused)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{run}: training.optimiser {name}, optimiser_options {options}: {error}") from None
 
 
-@contextmanager
-def exclusive(folder: Path):
-    """Hold the run's lock. InputError: another process holds it, an orphan of a killed workflow perhaps."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(
-            f"{folder}: another process is training this run; wait for it or stop it, then run again"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+def _like(default: Any, value: Any) -> bool:
+    """Whether a value of YAML can take the place of a default: a truth value, a number, or several of them."""
+    if isinstance(default, tuple):
+        return isinstance(value, list) and len(value) == len(default) and all(map(_like, default, value))
+    return isinstance(value, bool) == isinstance(default, bool) and isinstance(value, int | float)

@@ -19,7 +19,6 @@ from shared.run.threads import limit_threads
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 
 def read_trained(folder: Path, spec: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +41,7 @@ def training_note(spec: dict[str, Any]) -> str:
 
 def evaluators_of(
     spec: dict[str, Any], arguments: argparse.Namespace, data: dict[str, Any], device: "torch.device"
-) -> tuple["dict[str, nn.Module]", list[str]]:
+) -> tuple[dict[str, Any], list[str]]:
     """The networks that the protocol asks for, by role, and the fingerprints of those that were trained.
 
     InputError: one was trained for another specification, or diverged, or the weights of a pretrained one are missing.

@@ -1,8 +1,8 @@
-"""Train one run: `python -m shared.stages.train --paper hmvae --experiment oxford_flower --model mvae --scale demo --seed 0
---data runs/demo/data/oxford_flower --out runs/demo/hmvae/oxford_flower/mvae/seed0`.
+"""Train one run: `python -m shared.stages.train --run hmvae/oxford_flower/mvae --scale demo --seed 0
+--data runs/demo/data/oxford_flower-0a1b2c3d --out runs/demo/hmvae/oxford_flower/mvae/seed0`.
 
-Writes weights.pt (the final weights) and train.json (specification, training curve, provenance). A checkpoint lies
-beside them, from which the same command continues; it also makes the two files again, at once, if they are lost.
+Writes weights.pt (the finished state) and train.json (specification, training curve, provenance). Until then
+checkpoint.pt has the state, from which the same command continues. It makes a lost train.json again, at once.
 """
 
 import argparse
@@ -31,36 +31,30 @@ def main() -> None:
     spec = specification.from_arguments(arguments)
     threads = limit_threads(spec["training"]["threads"])
 
+    # torch is imported once the arguments are known to be right
     from shared.data.arrays import describe_data, load_split
-    from shared.run import (
-        fingerprint,
-        training,  # torch is imported once the arguments are known to be right
-    )
+    from shared.run import fingerprint, storage, training
     from shared.run.devices import choose_device, describe_device, prepare_torch
-    from shared.run.progress import Progress
     from shared.run.provenance import peak_memory_mb, provenance
 
     prepare_torch(threads)
     device = choose_device(arguments.device)
     # of the code that runs, not of what the sources have become when a long run ends
     origin = provenance(describe_device(device), threads)
-    pipeline = fingerprint.fingerprint(["shared.stages.train"])
+    pipeline = fingerprint.fingerprint(*fingerprint.TRAINING)
     data = describe_data(arguments.data)
     with ExitStack() as stack:
-        stack.enter_context(training.exclusive(arguments.out))
+        stack.enter_context(storage.exclusive(arguments.out))
         log = None
         if arguments.log:
             arguments.log.parent.mkdir(parents=True, exist_ok=True)
             log = stack.enter_context(arguments.log.open("w", encoding="utf-8"))
         split = load_split(arguments.data, "train", spec["modalities"], device)
         run = training.Training(spec, split, data["sha256"], device)
-        checkpoint = arguments.out / "checkpoint.pt"
-        progress = stack.enter_context(
-            Progress(run.name, spec["training"]["epochs"], run.steps_per_epoch, arguments.progress, log)
-        )
-        progress.say(run.restore(checkpoint))
-        run.run(checkpoint, progress)
-        training.save(arguments.out / "weights.pt", run.model.state_dict())
+        progress = stack.enter_context(run.progress(arguments.progress, log))
+        progress.say(run.restore(arguments.out))
+        (arguments.out / "train.json").unlink(missing_ok=True)  # no record stands beside other weights than its own
+        run.run(arguments.out, progress)
         record = {
             "spec": spec,
             "spec_sha256": run.identity["spec"],

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from shared.errors import InputError, describe, run_cli
+from shared.errors import InputError, damaged, describe, run_cli
 from tests.repository import ROOT, run
 
 WRITE = """
@@ -44,6 +44,11 @@ def test_a_mendable_error_is_one_line(error, capsys):
     assert outcome(error, capsys) == (2, f"error: {error}\n")
 
 
+def test_a_name_with_a_line_break_leaves_the_message_in_one_line(capsys):
+    error = damaged("a.tar", "member 'x\ny' is a link")
+    assert outcome(error, capsys) == (2, "error: a.tar: member 'x y' is a link; delete it and fetch it again\n")
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [
@@ -53,6 +58,7 @@ def test_a_mendable_error_is_one_line(error, capsys):
         (errno.EACCES, "permission denied"),
         (errno.EPERM, "does not allow"),
         (errno.ENOTDIR, "is a file, not a folder"),
+        (errno.ELOOP, "leads back to itself"),
     ],
 )
 def test_a_mendable_error_of_the_system_is_one_line_with_its_file(code, words, capsys):

@@ -3,13 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Generator, nn
+from torch import Generator
 from torch.distributions import Independent
 
 from shared.models.contract import Batch, Loss, per_modality
-from shared.models.distributions import Likelihood
 from shared.models.experts import product_of_experts
-from shared.models.objectives import linear_warmup
 from shared.models.shared_latent import detached, total
 from shared.models.single_latent import SingleLatentVAE
 
@@ -20,24 +18,23 @@ class MVAE(SingleLatentVAE):
     reconstruction_weights: λ_m of each modality's likelihood in the objective, 1 where none is given.
     random_subsets: k, how many subsets of more than one and fewer than all modalities a step draws; with two
     modalities there are none.
+    arguments, named: SingleLatentVAE's.
     """
 
     def __init__(
         self,
-        encoders: Mapping[str, nn.Module],
-        decoders: Mapping[str, nn.Module],
-        likelihoods: Mapping[str, Likelihood],
-        latent_dim: int,
-        warmup_epochs: int,
+        *arguments: object,
         reconstruction_weights: Mapping[str, float] | None = None,
         random_subsets: int = 0,
+        **named: object,
     ) -> None:
-        super().__init__(encoders, decoders, likelihoods, latent_dim, warmup_epochs)
-        self.reconstruction_weights = per_modality("reconstruction_weights", reconstruction_weights, self.modalities)
+        super().__init__(*arguments, **named)
+        weights = per_modality("reconstruction_weights", reconstruction_weights, self.modalities, default=1.0)
+        self.reconstruction_weights = weights
         self.random_subsets = random_subsets
 
     def combine(self, experts: Sequence[Independent]) -> Independent:
-        return product_of_experts(experts)
+        return product_of_experts(experts, self.prior(len(experts[0].mean)))
 
     def draw_subsets(self, generator: Generator) -> list[tuple[str, ...]]:
         """The random subsets of one step: a size between 2 and M - 1, uniformly, then a subset of that size."""
@@ -54,11 +51,11 @@ class MVAE(SingleLatentVAE):
     def loss(self, batch: Batch, epoch: int, samples: int, generator: Generator) -> Loss:
         """-(ELBO(x_1:M) + Σ_m ELBO(x_m) + Σ_s ELBO(x_s)), s the random subsets; the mean over the batch in nats.
 
-        Likelihoods carry λ_m, KL terms the warm-up weight. The terms of single modalities train every encoder by
+        Likelihoods carry λ_m, KL terms the weight of the epoch. The terms of single modalities train every encoder by
         itself, which a product posterior needs for crossmodal inference; the random subsets stand for all the others
         (the paper's sub-sampled training). Each modality is encoded once for all terms.
         """
-        beta = linear_warmup(epoch, self.warmup_epochs)
+        beta = self.kl_weight(epoch)
         x = {m: batch[m] for m in self.modalities}
         experts = self.experts(x)
         subsets = {"joint": tuple(experts)} | {m: (m,) for m in experts}

@@ -1,16 +1,24 @@
 """The protocol of section 4.3 on a model whose answers are known, with pixels as features."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 import torch
 
 from papers.hmvae import evaluation
-from papers.hmvae.evaluation import Conditional, evaluate, spread, variant
+from papers.hmvae.evaluation import Conditional, at_means, evaluate, generate, spread, variant
 from shared.data.arrays import Split
 from shared.errors import InputError
 from shared.files import write_json
 from shared.metrics.features import Extractors, FeatureExtractor
-from shared.models.contract import MultimodalVAE
+from shared.models.contract import Likelihood
+from shared.models.distributions import Prior, diagonal
+from shared.models.objectives import KLWeight
+from shared.models.shared_latent import SharedLatentVAE
+from tests.linear_gaussian import LinearGaussian, X, assert_mean, exact_hmvae
+from tests.linear_gaussian import generator as seeded
 
 CPU = torch.device("cpu")
 COUNT = 40
@@ -42,33 +50,49 @@ class PretrainedPixels(Pixels):
     pretrained = True
 
 
-class Answers(MultimodalVAE):
-    """Generates what `image` and `caption` say of the index of a condition and of noise, and keeps what it was asked.
+class AsDecoded(Likelihood):
+    log_prob = None
 
-    The first caption feature of test sample i is i, and so is 1000 times the first pixel of its image.
+    def mean(self, parameters):
+        return parameters
+
+
+AsDecoded.__abstractmethods__ = frozenset()
+
+
+class Answers(SharedLatentVAE):
+    """Decodes to what `image` and `caption` say of the index of a condition and of noise, and keeps what it was asked.
+
+    The first caption feature of test sample i is i, and so is 1000 times the first pixel of its image: q(g | .) is
+    (i, a number in [0, 1]). Below g there are three levels whose noise is normal and whose prior mean is 0.
     """
 
-    modalities = ("image", "caption")
-    latent_variables = 1
-
     def __init__(self, image, caption):
-        super().__init__()
+        super().__init__({"image": AsDecoded(), "caption": AsDecoded()}, Prior(2), KLWeight())
         self.answers = {"image": image, "caption": caption}
         self.asked = []
 
-    def generate(self, given, targets, samples, generator, means_of=(), batch=None):
-        (condition,), (target,) = given, targets
-        first = given[condition].flatten(start_dim=1)[:, 0]
+    def sample_latents(self, given, samples, generator, targets=None, batch=None):
+        ((condition, x),), (target,) = given.items(), targets
+        first = x.flatten(start_dim=1)[:, 0]
         index = (first * 1000).round().long() if condition == "image" else first.long()
-        self.asked.append((target, samples, index.tolist(), list(means_of)))
+        self.asked.append((target, samples, index.tolist()))
         shared = torch.rand((samples, len(index)), generator=generator)
-        own = torch.zeros(()) if means_of else torch.rand((samples, len(index)), generator=generator)
-        return {target: self.answers[target](index.expand(samples, -1), shared, own)}
+        own = {f"z_{target}_{level}": torch.rand((samples, len(index), 1), generator=generator) for level in (3, 2, 1)}
+        return {"g": torch.stack([index.expand(samples, -1), shared], dim=-1)} | own, None
 
-    def loss(self, *_):
+    def levels(self, m):
+        return range(3, 0, -1)
+
+    def conditionals(self, m, level, above, evidence, samples):
+        zero = torch.zeros(len(above), 1)
+        return diagonal(zero, zero + 1), None
+
+    def decoder_output(self, m, g, z):
+        return self.answers[m](g[:, 0].long(), g[:, 1], z[:, 0])
+
+    def encode(self, given):
         raise NotImplementedError
-
-    posterior = sample_latents = log_prior = log_likelihoods = loss
 
 
 @pytest.fixture
@@ -102,7 +126,13 @@ def evaluated(tmp_path):
     np.save(tmp_path / "captions_test.npy", texts)
 
     def evaluated(model, split, caption_features="char-CNN-RNN", extractors=None, **changes):
-        about = {"description": "flowers", "sha256": "d", "stand_in": True, "caption_features": caption_features}
+        about = {
+            "description": "flowers",
+            "sha256": "d",
+            "stand_in": True,
+            "official": False,
+            "caption_features": caption_features,
+        }
         write_json(tmp_path / "data.json", about)
         extractors = extractors or Extractors(Pixels(), Pixels())
         return evaluate(model, split, tmp_path, SETTINGS | changes, extractors, generators)
@@ -156,12 +186,52 @@ def test_each_way_to_generate_is_a_variant(evaluated, perfect, held_out):
         *[(key, name) for name in ("", "mean:1") for key in CAPTION_METRICS],
     ]
     assert [variant(means) for means in ([], [1], [1, 2, 3, 4])] == ["", "mean:1", "mean:1-4"]
-    assert {tuple(means) for target, _, _, means in perfect.asked if target == "image"} == {(), (1,), (1, 2), (1, 2, 3)}
+    ways = [samples for target, samples, _ in perfect.asked if target == "image"]
+    assert ways.count(SETTINGS["figure_samples"]) == 4
 
 
-def test_levels_with_a_gap_have_no_name(evaluated, perfect, held_out):
-    with pytest.raises(InputError, match=r"\A[^\n]*\[1, 3\][^\n]*without a gap[^\n]*\Z"):
-        evaluated(perfect, held_out, image_means=[[1, 3]])
+@pytest.mark.parametrize("levels", ["[1, 3]", "[2]", "[2, 1]"])
+def test_only_the_lowest_levels_can_be_at_their_means(evaluated, perfect, held_out, levels):
+    """Samples below a mean would come from the prior given another value above them."""
+    with pytest.raises(InputError, match=rf"\A[^\n]*{re.escape(levels)}[^\n]*without a gap[^\n]*\Z"):
+        evaluated(perfect, held_out, image_means=[json.loads(levels)])
+
+
+def without_noise(p, levels, m):
+    """The prior of a modality's chain with some of its variables at their conditional means."""
+    chain, above = LinearGaussian().add("g", np.zeros(1), np.ones(1)), "g"
+    for level in range(sum(name.startswith(f"z_{m}") for name in p.where), 0, -1):
+        weight, bias, cov = p.regression(f"z_{m}_{level}", [above])
+        above = f"z_{m}_{level}"
+        scale = np.zeros(1) if level in levels else np.sqrt(cov[0])
+        parent = "g" if len(chain.where) == 1 else f"z_{m}_{level + 1}"
+        chain.add(above, bias, scale, **{parent: weight})
+    weight, bias, _ = p.regression(m, [above])
+    return chain.add(m, bias, np.zeros(len(bias)), **{above: weight})
+
+
+@pytest.mark.parametrize("levels", [(), (1,), (1, 2), (1, 2, 3, 4)])
+def test_means_replace_the_noise_of_their_levels_only(levels):
+    toy = exact_hmvae({"a": 5, "b": 2}, seed=4)
+    truth = without_noise(toy.p, levels, "a")
+    with torch.no_grad():
+        latents, _ = toy.model.sample_latents({}, 1, seeded(), ["a"], batch=20_000)
+        parameters = toy.model.decode(at_means(toy.model, latents, "a", levels), ["a"])
+        (generated,) = toy.model.likelihoods["a"].mean(parameters["a"])
+    direction, where = np.random.default_rng(0).normal(size=X), truth.where["a"]
+    along = (generated.numpy() - truth.mean[where]) @ direction
+    variance = direction @ truth.cov[np.ix_(where, where)] @ direction
+    assert_mean(along, 0.0, precision=0.1)
+    assert_mean(along**2, variance, precision=0.02 * variance)
+
+
+def test_means_of_all_levels_leave_no_randomness_but_that_of_g():
+    toy = exact_hmvae({"a": 5, "b": 2}, seed=5)
+    weight, bias, _ = toy.p.regression("a", ["g"])
+    with torch.no_grad():
+        g, _ = toy.model.sample_latents(toy.batch(4, "b"), 3, seeded(), [])
+        generated = generate(toy.model, toy.batch(4, "b"), "a", 3, seeded(), (1, 2, 3, 4))
+    np.testing.assert_allclose(generated.numpy(), g["g"].numpy() @ weight.T + bias)  # the same noise draws the same g
 
 
 def test_means_take_the_place_of_samples_in_their_variant_only(evaluated, held_out):
@@ -181,7 +251,7 @@ def test_chunks_cover_every_condition_once(perfect, held_out, chunk, monkeypatch
         perfect.asked.clear()
         fake = Conditional(perfect, held_out, "caption", "image", [])
         pieces = list(fake.chunks(samples, points, generators("x")))
-        asked = [i for _, _, index, _ in perfect.asked for i in index]
+        asked = [i for _, _, index in perfect.asked for i in index]
         assert asked == sorted(set(asked))
         assert len(asked) == points
         assert torch.cat(pieces, dim=1).shape == (samples, points, 3, 2, 2)
@@ -193,7 +263,7 @@ def test_nothing_grows_with_the_held_out(evaluated, perfect, held_out, monkeypat
     monkeypatch.setattr(evaluation, "CHUNK", 8)
     evaluated(perfect, held_out, variance_captions="all")
     metrics = perfect.asked[:-1]  # the last are the figure's few samples
-    assert max(samples * len(index) for _, samples, index, _ in metrics) <= 8
+    assert max(samples * len(index) for _, samples, index in metrics) <= 8
     assert not torch.is_inference_mode_enabled()
 
 
@@ -201,7 +271,7 @@ def test_the_number_of_captions_for_the_variance(evaluated, perfect, held_out):
     for wanted, used in ((10, 10), (1000, COUNT), ("all", COUNT)):
         perfect.asked.clear()
         result = evaluated(perfect, held_out, variance_captions=wanted)
-        asked = [index for target, samples, index, _ in perfect.asked if target == "image" and samples == 5]
+        asked = [index for target, samples, index in perfect.asked if target == "image" and samples == 5]
         assert sum(map(len, asked)) == used
         words = "all" if used == COUNT else str(used)
         assert f"variance over 5 samples for {words} captions" in result.protocol
@@ -209,7 +279,7 @@ def test_the_number_of_captions_for_the_variance(evaluated, perfect, held_out):
 
 def test_few_captions_still_come_from_all_classes(evaluated, perfect, held_out):
     evaluated(perfect, held_out, variance_captions=4)
-    (asked,) = [index for target, samples, index, _ in perfect.asked if target == "image" and samples == 5]
+    (asked,) = [index for target, samples, index in perfect.asked if target == "image" and samples == 5]
     assert held_out.tensors["labels"][asked].tolist() == [0, 1, 2, 3]
 
 

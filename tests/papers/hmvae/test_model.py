@@ -6,7 +6,6 @@ import torch
 
 from papers.hmvae.model import ModalityHierarchy, UniformDropoutMHVAE
 from tests.linear_gaussian import (
-    LinearGaussian,
     X,
     assert_gradients_match_differences,
     assert_mean,
@@ -81,41 +80,6 @@ def test_generates_the_true_conditional(source, target):
     assert_mean(along, 0.0, precision=0.05)
     variance = direction @ (cov - noise) @ direction
     assert_mean(along**2, variance, precision=0.02 * variance)
-
-
-def without_noise(p, levels, m):
-    """The prior of a modality's chain with some of its variables at their conditional means."""
-    chain, above = LinearGaussian().add("g", np.zeros(1), np.ones(1)), "g"
-    for level in range(sum(name.startswith(f"z_{m}") for name in p.where), 0, -1):
-        weight, bias, cov = p.regression(f"z_{m}_{level}", [above])
-        above = f"z_{m}_{level}"
-        scale = np.zeros(1) if level in levels else np.sqrt(cov[0])
-        parent = "g" if len(chain.where) == 1 else f"z_{m}_{level + 1}"
-        chain.add(above, bias, scale, **{parent: weight})
-    weight, bias, _ = p.regression(m, [above])
-    return chain.add(m, bias, np.zeros(len(bias)), **{above: weight})
-
-
-@pytest.mark.parametrize("levels", [(), (1,), (3,), (1, 2), (1, 2, 3, 4)])
-def test_means_replace_the_noise_of_their_levels_only(levels):
-    toy = exact_hmvae({"a": 5, "b": 2}, seed=4)
-    truth = without_noise(toy.p, levels, "a")
-    with torch.no_grad():
-        generated = toy.model.generate({}, ["a"], 1, generator(), levels, batch=20_000)["a"][0].numpy()
-    direction, where = np.random.default_rng(0).normal(size=X), truth.where["a"]
-    along = (generated - truth.mean[where]) @ direction
-    variance = direction @ truth.cov[np.ix_(where, where)] @ direction
-    assert_mean(along, 0.0, precision=0.1)
-    assert_mean(along**2, variance, precision=0.02 * variance)
-
-
-def test_means_of_all_levels_leave_no_randomness_but_that_of_g():
-    toy = exact_hmvae({"a": 5, "b": 2}, seed=5)
-    weight, bias, _ = toy.p.regression("a", ["g"])
-    with torch.no_grad():
-        g, _ = toy.model.sample_latents(toy.batch(4, "b"), 3, generator())
-        generated = toy.model.generate(toy.batch(4, "b"), ["a"], 3, generator(), (1, 2, 3, 4))["a"]
-    np.testing.assert_allclose(generated.numpy(), g["g"].numpy() @ weight.T + bias)  # the same noise draws the same g
 
 
 def test_generation_uses_conditional_priors_only():

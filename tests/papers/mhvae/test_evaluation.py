@@ -51,7 +51,7 @@ def test_a_likelihood_that_is_not_finite_is_one_line():
 
 @pytest.fixture
 def mnist(tmp_path):
-    about = {"description": "digits", "sha256": "d", "stand_in": True, "classes": list("0123456789")}
+    about = {"description": "digits", "sha256": "d", "stand_in": True, "official": False, "classes": list("0123456789")}
     (tmp_path / "data.json").write_text(json.dumps(about))
     images = torch.randint(0, 256, (7, 1, 28, 28), generator=generator(), dtype=torch.uint8)
     return tmp_path, Split({"image": images, "label": torch.eye(10)[:7]})

@@ -105,8 +105,8 @@ def test_gradients(kind, epoch):
 
 
 def test_each_term_has_its_weight():
-    weights = {"reconstruction_weights": {"a": 2.0, "b": 0.5}, "private_weights": {"a": 3.0}, "core_weight": 4.0}
-    toy = mhvae(KeepAll, seed=9, **weights)
+    betas = {"core_beta": 4.0, "private_betas": {"a": 3.0}}
+    toy = mhvae(KeepAll, seed=9, reconstruction_weights={"a": 2.0, "b": 0.5}, **betas)
     loss = toy.model.loss(toy.batch(50), 0, 1, generator())
     terms = {name: value.item() for name, value in loss.terms.items()}
     reconstruction = 2 * terms["log_p_a"] + 0.5 * terms["log_p_b"]
@@ -178,7 +178,7 @@ def test_masks_of_many_modalities():
         ({"a": -0.1, "b": 0.5}, "probabilities in"),
         ({"a": 1.1, "b": 0.5}, "probabilities in"),
         ({"a": float("nan"), "b": 0.5}, "probabilities in"),
-        ({"a": 0.5}, "dropout: b: give a number for each of a, b"),
+        ({"a": 0.5}, "dropout: b: give a value for each of a, b"),
         ({"a": 0.5, "b": 0.5, "c": 0.5}, "dropout: c"),
     ],
 )
@@ -188,7 +188,7 @@ def test_impossible_dropout_is_refused(dropout, message):
 
 
 def test_weights_of_no_modality_are_refused():
-    with pytest.raises(ValueError, match="reconstruction_weights: imgae: give a number for each of a, b"):
+    with pytest.raises(ValueError, match="reconstruction_weights: imgae: give a value for each of a, b"):
         mhvae(KeepAll, "ab", reconstruction_weights={"imgae": 2.0})
 
 

@@ -350,27 +350,18 @@ def test_the_ledger_is_complete_and_its_paths_stay_inside_their_folder() -> None
 def test_present_files_prefers_the_official_name(tmp_path: Path) -> None:
     folder = tmp_path / "oxford_flower"
     (folder / "jpg").mkdir(parents=True)
-    assert ledger.present_files(tmp_path, ["oxford_flower"]) == [folder / "jpg"]
+    assert ledger.present_files(tmp_path, "oxford_flower") == [folder / "jpg"]
     (folder / "102flowers_64.tar").touch()
-    assert ledger.present_files(tmp_path, ["oxford_flower"]) == [folder / "102flowers_64.tar"]
+    assert ledger.present_files(tmp_path, "oxford_flower") == [folder / "102flowers_64.tar"]
     (folder / "102flowers.tgz").touch()
-    assert ledger.present_files(tmp_path, ["oxford_flower"]) == [folder / "102flowers.tgz"]
-
-
-def test_a_data_set_may_need_several_groups(tmp_path: Path) -> None:
-    files = [tmp_path / "mnist/t10k-labels-idx1-ubyte.gz", tmp_path / "celeba/img_align_celeba.zip"]
-    for file in files:
-        file.parent.mkdir()
-        file.touch()
-    assert ledger.present_files(tmp_path, ["mnist", "celeba"]) == files
-    assert ledger.present_files(tmp_path, []) == []
+    assert ledger.present_files(tmp_path, "oxford_flower") == [folder / "102flowers.tgz"]
 
 
 def test_pipes_and_links_to_themselves_are_no_files(tmp_path: Path) -> None:
     (tmp_path / "mnist").mkdir()
     os.mkfifo(tmp_path / "mnist/train-images-idx3-ubyte.gz")
     (tmp_path / "mnist/train-labels-idx1-ubyte.gz").symlink_to("train-labels-idx1-ubyte.gz")
-    assert ledger.present_files(tmp_path, ["mnist"]) == []
+    assert ledger.present_files(tmp_path, "mnist") == []
     with pytest.raises(InputError, match=r"train-images-idx3-ubyte\.gz: no regular file; delete it"):
         ledger.require(tmp_path, "mnist", "train_images")
     with pytest.raises(InputError, match=r"train-labels-idx1-ubyte\.gz: missing"):

@@ -136,7 +136,7 @@ def test_bias_and_error_fall_as_theory_says():
     loc, scale = log_prob.mean, 1.3 * log_prob.base_dist.scale
 
     class Widened(type(toy.model)):
-        def sample_latents(self, given, samples, generator):
+        def sample_latents(self, given, samples, generator, targets=None, batch=None):
             latents, _ = sampled(given, samples, generator)
             g = loc + 1.3 * (latents["g"] - loc)
             return {"g": g}, torch.distributions.Normal(loc, scale).log_prob(g).sum(-1)
@@ -197,7 +197,7 @@ class Bank(MultimodalVAE):
 
     modalities = ("a", "b")
     latent_variables = 1
-    generate = loss = None
+    decode = loss = None
 
     def __init__(self, log_weights):
         super().__init__()
@@ -207,7 +207,7 @@ class Bank(MultimodalVAE):
     def posterior(self, given):
         return None  # no mixture
 
-    def sample_latents(self, given, samples, generator):
+    def sample_latents(self, given, samples, generator, targets=None, batch=None):
         points = given["a"][:, 0].long()
         first = self.served.get(points[0].item(), 0)
         self.served[points[0].item()] = first + samples

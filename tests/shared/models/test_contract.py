@@ -2,7 +2,7 @@
 
 import torch
 
-from shared.models.contract import fold, normal_noise, repeat, unfold
+from shared.models.contract import fold, repeat, unfold
 
 
 def test_repeat_is_laid_out_as_fold_and_unfold_expect():
@@ -16,12 +16,3 @@ def test_fold_is_sample_major():
     x = torch.arange(2 * 3 * 4).view(2, 3, 4)
     assert torch.equal(fold(x)[4], x[1, 1])
     assert torch.equal(unfold(fold(x), 2), x)
-
-
-def test_noise_comes_from_the_generator_alone():
-    like = torch.zeros(1, dtype=torch.float64)
-    before = torch.get_rng_state()
-    first = normal_noise((2, 3), like, torch.Generator().manual_seed(1))
-    assert torch.equal(first, normal_noise((2, 3), like, torch.Generator().manual_seed(1)))
-    assert torch.equal(before, torch.get_rng_state())
-    assert first.dtype == torch.float64

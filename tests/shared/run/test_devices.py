@@ -6,7 +6,7 @@ import torch
 from shared.errors import InputError
 from shared.run.devices import build, choose_device, describe_device, load_trained
 from shared.run.spec import resolve
-from shared.run.training import save
+from shared.run.storage import save
 
 CPU = torch.device("cpu")
 SPEC = {"seed": 0, "paper": "tiny", "model": "small", "builder": "tests.tiny:model", "arguments": {"hidden": 4}}
@@ -21,7 +21,7 @@ def test_a_device_that_is_not_there_is_one_line():
 
 def test_trained_weights_come_back(tmp_path):
     model = build(SPEC)
-    save(tmp_path / "weights.pt", model.state_dict())
+    save(tmp_path / "weights.pt", {"model": model.state_dict()})
     loaded = load_trained(SPEC | {"seed": 1}, tmp_path / "weights.pt", CPU)
     assert not loaded.training
     for name, value in model.state_dict().items():
@@ -41,12 +41,18 @@ def test_weights_that_do_not_fit_are_one_line(tmp_path):
     path = tmp_path / "weights.pt"
     with pytest.raises(InputError, match=r"\A[^\n]*weights\.pt: no such file[^\n]*\Z"):
         load_trained(SPEC, path, CPU)
-    save(path, build(SPEC | {"arguments": {"hidden": 6}}).state_dict())
+    save(path, {"model": build(SPEC | {"arguments": {"hidden": 6}}).state_dict()})
     with pytest.raises(InputError, match=r"\A[^\n]*weights\.pt: not the weights of small[^\n]*\Z"):
         load_trained(SPEC, path, CPU)
     whole = path.read_bytes()
-    save(path, [1, 2])
-    for damaged in (path.read_bytes(), b"", b"no torch", whole[:500], whole[: len(whole) // 2], whole[:-200]):
+    contents = []
+    for content in ([1, 2], {}, {"model": 3}, {"model": {"steps": "many"}}):
+        save(path, content)
+        contents.append(path.read_bytes())
+    contents += [b"", b"no torch", whole[:500], whole[: len(whole) // 2], whole[:-200]]
+    # what is left of a pickle may name anything
+    contents += [bytes([*b"\x80\x02", code]) for code in range(256)]
+    for damaged in contents:
         path.write_bytes(damaged)
         with pytest.raises(InputError, match=r"\A[^\n]*weights\.pt: not the weights of small[^\n]*\Z"):
             load_trained(SPEC, path, CPU)

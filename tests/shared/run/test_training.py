@@ -1,5 +1,6 @@
 """Training: deterministic, and killed is not lost. `tests/tiny.py` is the model, command lines run for real."""
 
+import errno
 import getpass
 import json
 import os
@@ -20,16 +21,20 @@ from shared.data.arrays import Split, load_split
 from shared.errors import InputError
 from shared.files import read_json
 from shared.run import spec as specification
-from shared.run import training
-from shared.run.progress import Progress
+from shared.run import storage, training
 from shared.run.spec import sha256
 from tests import tiny
-from tests.repository import environment, run, tiny_repository, write_points
+from tests.repository import ROOT, environment, run, tiny_repository, write_points
 
 CPU = torch.device("cpu")
 OPTIONS = "--paper tiny --experiment line --model small --scale demo --seed 3 --data data --device cpu --progress lines"
 # The command line itself, but for a checkpoint after every step: no test can wait for a minute.
-EAGER = "from shared.run import training; from shared.stages import train; training.CHECKPOINT_SECONDS = 0; train.run_cli(train.main)"
+EAGER = """
+from shared.run import storage
+from shared.stages import train
+storage.CHECKPOINT_SECONDS = 0
+train.run_cli(train.main)
+"""
 PATIENCE = 300  # seconds; a busy machine takes minutes to import torch
 STEPS = 6 * 3  # 20 points in batches of 8
 
@@ -75,10 +80,23 @@ def begin(spec, points, data_sha256="d"):
     return training.Training(spec, points, data_sha256, CPU)
 
 
-def finish(run, checkpoint):
-    with Progress(run.name, run.settings["epochs"], run.steps_per_epoch, "lines", None) as progress:
-        run.run(checkpoint, progress)
+def finish(run, folder):
+    with run.progress("lines") as progress:
+        run.run(folder, progress)
     return run.model.state_dict()
+
+
+def interrupt_after(run, steps, monkeypatch):
+    """A signal asks a run to stop while it takes a step."""
+    done, step = [], run.step
+
+    def interrupting(batch):
+        done.append(step(batch))
+        if len(done) == steps:
+            signal.raise_signal(signal.SIGTERM)
+        return done[-1]
+
+    monkeypatch.setattr(run, "step", interrupting)
 
 
 def same(first, second):
@@ -122,7 +140,7 @@ def test_every_sample_is_seen_once_per_epoch_and_the_history_is_their_mean(spec,
         return loss
 
     monkeypatch.setattr(run, "step", watch)
-    finish(run, tmp_path / "checkpoint.pt")
+    finish(run, tmp_path)
     assert len(seen) == 3 * run.steps_per_epoch == 9
     for epoch in range(3):
         part = seen[3 * epoch : 3 * epoch + 3]
@@ -144,9 +162,64 @@ def test_a_step_is_that_of_adam(spec, points):
     assert torch.allclose(moved, -0.01 * run.model.decode.weight.grad.sign(), atol=1e-6)
 
 
-def test_an_unknown_optimiser_is_one_line(spec, points):
-    spec["training"]["optimiser"] = "sgd"
-    with pytest.raises(InputError, match=r"\A[^\n]*small[^\n]*optimiser `sgd` is unknown[^\n]*\Z"):
+def stepped(spec, points, **settings):
+    """The decoder's weights before and after two steps on the same batch, and the gradients of both."""
+    run = begin(spec | {"training": spec["training"] | settings}, points)
+    weight = run.model.decode.weight
+    before, gradients = weight.detach().clone(), []
+    for _ in range(2):
+        run.step(points.batch(slice(0, 8)))
+        gradients.append(weight.grad.clone())
+    return before, weight.detach().clone(), gradients
+
+
+def test_an_optimiser_is_used_with_its_options(spec, points):
+    options = {"momentum": 0.9, "weight_decay": 0.1}
+    before, after, (first, second) = stepped(spec, points, optimiser="sgd", optimiser_options=options)
+    velocity = first + 0.1 * before
+    middle = before - 0.01 * velocity
+    velocity = 0.9 * velocity + second + 0.1 * middle
+    assert torch.allclose(after, middle - 0.01 * velocity, atol=1e-7)
+
+
+def test_adamax_takes_the_largest_gradient(spec, points):
+    before, after, (first, second) = stepped(spec, points, optimiser="adamax")
+    assert (first.abs() > 1e-5).all()
+    momentum = (0.9 * 0.1 * first + 0.1 * second) / (1 - 0.9**2)
+    expected = before - 0.01 * first.sign() - 0.01 * momentum / torch.maximum(0.999 * first.abs(), second.abs())
+    assert torch.allclose(after, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "adamw"])
+def test_amsgrad_needs_no_slower_kernel(spec, points, optimiser):
+    run = begin(
+        spec | {"training": spec["training"] | {"optimiser": optimiser, "optimiser_options": {"amsgrad": True}}}, points
+    )
+    for first in (0, 8):
+        run.step(points.batch(slice(first, first + 8)))
+    weight, (group,) = run.model.decode.weight, run.optimiser.param_groups
+    assert group["fused"]
+    assert (run.optimiser.state[weight]["max_exp_avg_sq"] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "options", "words"),
+    [
+        ("adagard", {}, "training.optimiser `adagard` is unknown; use one of [^\\n]*adagrad"),
+        ("lbfgs", {}, "training.optimiser `lbfgs` is unknown"),
+        ("adam", {"amsgard": True}, r"training\.optimiser_options\.amsgard: adam has no such option[^\n]*amsgrad"),
+        ("adam", {"lr": 0.1}, r"training\.optimiser_options\.lr: adam has no such option"),
+        ("adam", {"amsgrad": "yes"}, r"training\.optimiser_options\.amsgrad: 'yes' is not possible"),
+        ("adam", {"eps": "1e-8"}, r"training\.optimiser_options\.eps: '1e-8' is not possible"),
+        ("adam", {"eps": True}, r"training\.optimiser_options\.eps: True is not possible"),
+        ("adam", {"betas": [0.9]}, r"training\.optimiser_options\.betas: \[0\.9\] is not possible"),
+        ("adam", {"betas": [0.9, 1.5]}, r"optimiser_options \{'betas': \[0\.9, 1\.5\]\}: Invalid beta"),
+        ("sgd", {"nesterov": True}, r"optimiser_options \{'nesterov': True\}: Nesterov momentum requires"),
+    ],
+)
+def test_an_optimiser_or_option_that_is_not_there_is_one_line(spec, points, optimiser, options, words):
+    spec["training"] |= {"optimiser": optimiser, "optimiser_options": options}
+    with pytest.raises(InputError, match=rf"\A[^\n]*small[^\n]*{words}[^\n]*\Z"):
         begin(spec, points)
 
 
@@ -180,6 +253,60 @@ def test_initialisation_leaves_global_random_numbers_alone(spec, points):
     assert torch.equal(torch.rand(1), expected)
 
 
+# Randomness that a model draws from torch's global state
+
+
+class Dropping(tiny.Tiny):
+    def __init__(self, hidden):
+        super().__init__(hidden)
+        self.encode = nn.Sequential(self.encode, nn.Dropout(0.5))
+
+
+@pytest.fixture
+def dropping(spec, monkeypatch):
+    monkeypatch.setattr(tiny, "model", Dropping)
+    return spec
+
+
+def test_dropout_is_as_deterministic_as_all_else(dropping, points, tmp_path):
+    torch.manual_seed(1)
+    first = finish(begin(dropping, points), tmp_path / "a")
+    torch.manual_seed(2)
+    assert same(finish(begin(dropping, points), tmp_path / "b"), first)
+    assert not same(finish(begin(dropping | {"seed": 4}, points), tmp_path / "c"), first)
+
+
+def test_dropout_goes_on_where_a_run_was_interrupted(dropping, points, tmp_path, monkeypatch):
+    whole = finish(begin(dropping, points), tmp_path / "whole")
+    run = begin(dropping, points)
+    interrupt_after(run, 4, monkeypatch)
+    with pytest.raises(storage.Interrupted):
+        finish(run, tmp_path / "again")
+    torch.manual_seed(3)
+    again = begin(dropping, points)
+    assert again.restore(tmp_path / "again").startswith("resuming")
+    assert same(finish(again, tmp_path / "again"), whole)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_dropout_on_a_gpu_goes_on_too(dropping, points, tmp_path, monkeypatch):
+    device = torch.device("cuda")
+    points = Split({name: tensor.to(device) for name, tensor in points.tensors.items()})
+    weights = []
+    for stop in (None, 4):
+        torch.manual_seed(stop or 1)
+        run = training.Training(dropping, points, "d", device)
+        if stop:
+            interrupt_after(run, stop, monkeypatch)
+            with pytest.raises(storage.Interrupted):
+                finish(run, tmp_path / "again")
+            torch.manual_seed(3)
+            run = training.Training(dropping, points, "d", device)
+            assert run.restore(tmp_path / "again").startswith("resuming")
+        weights.append(finish(run, tmp_path / ("again" if stop else "whole")))
+    assert same(*weights)
+
+
 # Checkpoints
 
 
@@ -187,16 +314,17 @@ def test_initialisation_leaves_global_random_numbers_alone(spec, points):
 def checkpoint(spec, points, tmp_path):
     """The checkpoint of a run that was stopped in the middle of its second epoch."""
     run = begin(spec, points)
+    run.step(points.batch(slice(8)))
     run.position.epoch, run.position.step = 1, 2
-    training.save(tmp_path / "checkpoint.pt", run.state())
+    storage.save(tmp_path / "checkpoint.pt", run.state())
     return tmp_path / "checkpoint.pt"
 
 
 def test_a_checkpoint_of_this_very_run_is_continued(spec, points, checkpoint):
     run = begin(spec, points)
-    assert run.restore(checkpoint) == "resuming at epoch 2, step 3"
+    assert run.restore(checkpoint.parent) == "resuming at epoch 2, step 3"
     assert (run.position.epoch, run.position.step) == (1, 2)
-    assert begin(spec, points).restore(checkpoint.with_name("none.pt")) == "starting"
+    assert begin(spec, points).restore(checkpoint.parent / "none") == "starting"
 
 
 def test_a_run_interrupted_after_any_step_ends_with_the_same_weights(spec, points, tmp_path, monkeypatch):
@@ -204,19 +332,9 @@ def test_a_run_interrupted_after_any_step_ends_with_the_same_weights(spec, point
     whole = begin(spec, points)
     expected = finish(whole, tmp_path / "whole")
     for stop in range(1, 2 * whole.steps_per_epoch + 2):
-        path, run, count = tmp_path / f"stop{stop}", begin(spec, points), 0
-        step = run.step
-
-        def interrupting(batch, step=step, stop=stop):
-            nonlocal count
-            count += 1
-            loss = step(batch)
-            if count == stop:
-                signal.raise_signal(signal.SIGTERM)
-            return loss
-
-        monkeypatch.setattr(run, "step", interrupting)
-        with pytest.raises(training.Interrupted):
+        path, run = tmp_path / f"stop{stop}", begin(spec, points)
+        interrupt_after(run, stop, monkeypatch)
+        with pytest.raises(storage.Interrupted):
             finish(run, path)
         again = begin(spec, points)
         assert again.restore(path).startswith("resuming")
@@ -237,29 +355,98 @@ def test_a_checkpoint_of_something_else_is_not_continued(spec, points, checkpoin
     cases["code"] = begin(spec, points)
     for changed, other in cases.items():
         fresh = {key: value.clone() for key, value in other.model.state_dict().items()}
-        assert other.restore(checkpoint) == f"starting: the checkpoint has another {changed}"
+        assert other.restore(checkpoint.parent) == f"starting: checkpoint.pt has another {changed}"
         assert other.position == training.Position()
         assert same(other.model.state_dict(), fresh)
 
 
 def test_a_finished_run_is_not_trained_again(spec, points, tmp_path):
-    weights = finish(begin(spec, points), tmp_path / "checkpoint.pt")
+    weights = finish(begin(spec, points), tmp_path)
     again = begin(spec, points)
-    assert again.restore(tmp_path / "checkpoint.pt").startswith("nothing to train")
-    assert same(finish(again, tmp_path / "checkpoint.pt"), weights)
+    assert again.restore(tmp_path).startswith("nothing to train")
+    assert same(finish(again, tmp_path), weights)
     assert len(again.position.history) == 3
 
 
+def test_the_weights_take_the_place_of_the_checkpoint(spec, points, tmp_path):
+    run = begin(spec, points)
+    weights = finish(run, tmp_path)
+    content = torch.load(tmp_path / "weights.pt", weights_only=True)
+    assert content.keys() == {"identity", "model", "position"}
+    assert same(content["model"], weights)
+    assert content["position"]["history"] == run.position.history
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_killed_between_weights_and_checkpoint_nothing_is_lost(spec, points, checkpoint):
+    """Both lie there: the last checkpoint, and the weights of the very same run."""
+    before = checkpoint.read_bytes()
+    finish(begin(spec, points), checkpoint.parent)
+    checkpoint.write_bytes(before)
+    again = begin(spec, points)
+    assert again.restore(checkpoint.parent).startswith("nothing to train")
+    finish(again, checkpoint.parent)
+    assert not checkpoint.exists()
+
+
+def test_weights_of_another_run_do_not_hide_the_checkpoint_of_this_one(spec, points, checkpoint):
+    finish(begin(spec | {"seed": 4}, points), checkpoint.parent / "other")
+    (checkpoint.parent / "other" / "weights.pt").rename(checkpoint.with_name("weights.pt"))
+    assert begin(spec, points).restore(checkpoint.parent) == "resuming at epoch 2, step 3"
+
+
 def test_another_evaluation_is_no_other_training(spec, points, checkpoint):
-    assert begin(spec | {"evaluation": {"neighbours": 5}}, points).restore(checkpoint).startswith("resuming")
+    assert begin(spec | {"evaluation": {"neighbours": 5}}, points).restore(checkpoint.parent).startswith("resuming")
+
+
+def without(name):
+    def change(content):
+        del content[name]
+
+    return change
+
+
+def other_shapes(content):
+    content["model"]["decode.weight"] = torch.zeros(3, 5)
+
+
+def other_position(content):
+    content["position"] = {"epochs": 1}
+
+
+def no_random_state(content):
+    content["global"] = [torch.zeros(3, dtype=torch.uint8)]
+
+
+WITHOUT = [without(name) for name in ("identity", "model", "position", "optimiser", "noise", "global")]
+
+
+@pytest.mark.parametrize("change", [*WITHOUT, other_shapes, other_position, no_random_state])
+def test_a_checkpoint_whose_content_does_not_fit_leaves_nothing_behind(spec, points, checkpoint, change):
+    content = torch.load(checkpoint, weights_only=True)
+    change(content)
+    storage.save(checkpoint, content)
+    run = begin(spec, points)
+    assert re.fullmatch(r"starting: checkpoint\.pt can't be used \([^\n]+\)", run.restore(checkpoint.parent))
+    assert run.position == training.Position()
+    assert same(finish(run, checkpoint.parent), finish(begin(spec, points), checkpoint.parent / "other"))
+
+
+def test_a_system_that_fails_does_not_condemn_a_checkpoint(spec, points, checkpoint, monkeypatch):
+    def load(*arguments, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(checkpoint))
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(PermissionError):
+        begin(spec, points).restore(checkpoint.parent)
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"no torch"])
 def test_a_corrupt_checkpoint_is_discarded_and_the_run_starts_again(spec, points, checkpoint, damage):
     checkpoint.write_bytes(damage(checkpoint.read_bytes()))
     run = begin(spec, points)
-    assert re.fullmatch(r"starting: the checkpoint can't be read \(\w+\)", run.restore(checkpoint))
-    assert same(finish(run, checkpoint), finish(begin(spec, points), checkpoint.with_name("other.pt")))
+    assert re.fullmatch(r"starting: checkpoint\.pt can't be used \([^\n]+\)", run.restore(checkpoint.parent))
+    assert same(finish(run, checkpoint.parent), finish(begin(spec, points), checkpoint.parent / "other"))
 
 
 def test_a_checkpoint_runs_no_code(spec, points, tmp_path):
@@ -268,13 +455,13 @@ def test_a_checkpoint_runs_no_code(spec, points, tmp_path):
             return (os.mkdir, (str(tmp_path / "pwned"),))
 
     torch.save({"identity": Evil()}, tmp_path / "checkpoint.pt")
-    assert begin(spec, points).restore(tmp_path / "checkpoint.pt").startswith("starting: the checkpoint can't be read")
+    assert begin(spec, points).restore(tmp_path).startswith("starting: checkpoint.pt can't be used")
     assert not (tmp_path / "pwned").exists()
 
 
 def test_weights_have_the_same_bytes_whatever_the_name_of_the_file(tmp_path):
     for name in ("weights.pt", "others.pt"):
-        training.save(tmp_path / name, {"w": torch.arange(5.0)})
+        storage.save(tmp_path / name, {"w": torch.arange(5.0)})
     assert (tmp_path / "weights.pt").read_bytes() == (tmp_path / "others.pt").read_bytes()
 
 
@@ -284,7 +471,7 @@ def test_weights_have_the_same_bytes_whatever_the_name_of_the_file(tmp_path):
 def test_a_loss_that_is_not_finite_ends_the_run_at_its_step(spec, points, tmp_path, monkeypatch):
     monkeypatch.setenv("TINY_NAN", "8")
     run = begin(spec, points)
-    finish(run, tmp_path / "checkpoint.pt")
+    finish(run, tmp_path)
     assert run.finished
     assert run.position.diverged == {"epoch": 3, "step": 2}
     assert len(run.position.history) == 2
@@ -293,11 +480,11 @@ def test_a_loss_that_is_not_finite_ends_the_run_at_its_step(spec, points, tmp_pa
 
 def test_a_run_that_diverged_is_not_trained_again(spec, points, tmp_path, monkeypatch):
     monkeypatch.setenv("TINY_NAN", "8")
-    finish(begin(spec, points), tmp_path / "checkpoint.pt")
+    finish(begin(spec, points), tmp_path)
     monkeypatch.delenv("TINY_NAN")
     again = begin(spec, points)
-    assert again.restore(tmp_path / "checkpoint.pt").startswith("nothing to train")
-    finish(again, tmp_path / "checkpoint.pt")
+    assert again.restore(tmp_path).startswith("nothing to train")
+    finish(again, tmp_path)
     assert again.position.diverged == {"epoch": 3, "step": 2}
 
 
@@ -330,7 +517,7 @@ def test_weights_that_the_last_step_spoils_are_a_divergence_too(spec, points, tm
         return loss
 
     monkeypatch.setattr(run, "step", spoiling)
-    finish(run, tmp_path / "checkpoint.pt")
+    finish(run, tmp_path)
     assert run.position.diverged == {"epoch": spec["training"]["epochs"], "step": run.steps_per_epoch}
 
 
@@ -343,10 +530,35 @@ def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(InputError, match=r"\A[^\n]*another process is training this run; [^\n]*\Z"):
-            training.exclusive(tmp_path).__enter__()
+            storage.exclusive(tmp_path).__enter__()
         holder.communicate()
-    with training.exclusive(tmp_path):  # whoever held it is gone
+    with storage.exclusive(tmp_path):  # whoever held it is gone
         pass
+
+
+def test_what_a_killed_save_left_behind_is_removed_and_nothing_else(tmp_path):
+    left = [".checkpoint-ab12cd_3.pt", ".weights-ab12cd_3.pt"]
+    others = ["checkpoint.pt", "weights.pt", ".metrics-ab12cd_3.json", ".samples-ab12cd_3.npz", "checkpoint-best.pt"]
+    for name in (*left, *others):
+        (tmp_path / name).touch()
+    with storage.exclusive(tmp_path):
+        assert sorted(path.name for path in tmp_path.iterdir() if path.name != ".lock") == sorted(others)
+
+
+KILLED_SAVE = """
+import os, signal, sys, pathlib, torch
+from shared.run import storage
+torch.save = lambda value, file: (file.write(b"half"), file.flush(), os.kill(os.getpid(), signal.SIGKILL))
+with storage.exclusive(pathlib.Path(sys.argv[1])):
+    storage.save(pathlib.Path(sys.argv[1]) / "checkpoint.pt", {})
+"""
+
+
+def test_a_save_that_is_killed_leaves_what_the_next_run_removes(tmp_path):
+    for _ in range(2):
+        result = run(ROOT, sys.executable, "-c", KILLED_SAVE, tmp_path)
+        assert result.returncode == -signal.SIGKILL
+        assert len(list(tmp_path.glob(".checkpoint-*.pt"))) == 1
 
 
 # The command line
@@ -398,7 +610,7 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(repository, finish
     result = train(repository, "runs/killed", "--log", "logs/killed.log")
     assert result.returncode == 0, result.stderr
     assert f"resuming at epoch {done // 3 + 1}, step {done % 3 + 1}" in log.read_text()
-    assert (out / "weights.pt").read_bytes() == (finished / "weights.pt").read_bytes()
+    assert same(*(torch.load(folder / "weights.pt", weights_only=True)["model"] for folder in (out, finished)))
     records = [json.loads((folder / "train.json").read_text()) for folder in (out, finished)]
     assert records[0]["history"] == records[1]["history"]
     assert len(records[0]["history"]) == 6
@@ -406,12 +618,24 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(repository, finish
 
 def test_a_finished_run_leaves_weights_a_record_and_its_log(repository, finished):
     names = sorted(path.name for path in finished.iterdir() if path.name != ".lock")
-    assert names == ["checkpoint.pt", "train.json", "weights.pt"]
+    assert names == ["train.json", "weights.pt"]
     lines = (repository / "logs" / "whole.log").read_text().splitlines()
     assert all(line.startswith("demo/tiny/line/small/seed3: ") for line in lines)
     assert "starting" in lines[0]
     assert [re.search(r"epoch \d/6", line)[0] for line in lines[1:-1]] == [f"epoch {k}/6" for k in range(1, 7)]
     assert re.search(r"done in \d+ s, final loss \d", lines[-1])
+
+
+def test_a_lost_record_of_a_finished_run_is_made_again_at_once(repository, finished):
+    record, weights = finished / "train.json", (finished / "weights.pt").read_bytes()
+    before = read_json(record)
+    record.unlink()
+    result = train(repository, "runs/whole", TINY_NAN="1")  # a step would be noticed
+    assert result.returncode == 0, result.stderr
+    assert "nothing to train" in result.stderr
+    assert read_json(record)["history"] == before["history"]
+    assert read_json(record)["diverged"] is None
+    assert (finished / "weights.pt").read_bytes() == weights
 
 
 def test_the_record_says_what_was_trained_on_what_and_not_by_whom(repository, finished):
