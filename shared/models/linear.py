@@ -2,8 +2,8 @@
 
 torch multiplies float32 matrices with MKL, which keeps to AVX2 on AMD's processors, and so to half of what the AVX-512
 of Zen 5 gives; oneDNN, with which torch convolves, uses it. Both compute in float32 and differ in the order of the sums
-alone. On Zen 4 and on Intel's processors oneDNN was measured to be the slower one (docs/decisions.md). Vendor and family
-decide, because they are fixed: a timing would make the bytes of a run depend on the moment.
+alone. On Zen 4 and on an Intel processor oneDNN was measured to be the slower one (docs/decisions.md). Vendor and
+family decide, because they are fixed: a timing would make the bytes of a run depend on the moment.
 
 torch offers oneDNN's product as an operator without a gradient (its compiler calls it), which is added here. Where the
 operator does not apply, or with `torch.backends.mkldnn.enabled = False`, the layer is torch's own.

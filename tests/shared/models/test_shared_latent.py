@@ -1,18 +1,23 @@
 """What all models have in common, on linear-Gaussian versions of each whose densities are known exactly."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import chain, combinations
 
 import numpy as np
 import pytest
 import torch
+from torch.distributions import Laplace, Normal
 
 from papers.hmvae.model import UniformDropoutMHVAE
 from papers.mhvae.model import MHVAE
+from papers.mmvae.model import MMVAE
 from shared.models.baselines.mvae import MVAE
+from shared.models.distributions import diagonal, normal
 from tests.linear_gaussian import (
     G,
     X,
+    assert_gradients_match_differences,
     assert_mean,
     generator,
     hmvae,
@@ -68,6 +73,43 @@ def test_log_joint_is_the_joint_density(toy):
             found = toy.model.log_joint(as_batch(latents, latents), as_batch(x, names))
         repeated = {m: np.tile(x[m], (2, 1, 1)) for m in names}
         np.testing.assert_allclose(found.numpy(), toy.p.log_prob(latents | repeated), rtol=1e-10)
+
+
+def test_prior_counts_the_latent_variables_that_are_there(toy):
+    """The own ones of a modality may be missing; the density is then that of the rest."""
+    rng = np.random.default_rng(2)
+    for names in [(), *subsets(toy.x)]:
+        there = [name for name in latents_of(toy) if name == "g" or name.split("_")[1] in names]
+        latents = {name: rng.normal(size=(2, 3, len(toy.p.where[name]))) for name in there}
+        with torch.no_grad():
+            found = toy.model.log_prior(as_batch(latents, latents))
+        np.testing.assert_allclose(found.numpy(), toy.p.log_prob(latents), rtol=1e-10)
+
+
+def test_nothing_given_samples_the_prior(toy):
+    with torch.no_grad():
+        latents, log_q = toy.model.sample_latents({}, 2, generator(), batch=5000)
+        torch.testing.assert_close(log_q, toy.model.log_prior(latents))
+    values = np.concatenate([latents[name].numpy() for name in latents_of(toy)], axis=-1)
+    index = toy.p.index(latents_of(toy))
+    direction = np.random.default_rng(0).normal(size=len(index))
+    along = (values - toy.p.mean[index]) @ direction
+    variance = direction @ toy.p.cov[np.ix_(index, index)] @ direction
+    assert_mean(along, 0.0, precision=0.1)
+    assert_mean(along**2, variance, precision=0.03 * variance)
+
+
+def test_only_the_targets_own_latent_variables_are_drawn(toy):
+    for given in ({}, toy.batch(5, "b")):
+        for targets in [(), *subsets(toy.x)]:
+            with torch.no_grad():
+                latents, log_q = toy.model.sample_latents(given, 3, generator(), targets, batch=5)
+                every, _ = toy.model.sample_latents(given, 3, generator(), batch=5)
+            own = [name for name in latents_of(toy) if name != "g" and name.split("_")[1] in targets]
+            assert sorted(latents) == sorted(["g", *own])
+            assert torch.equal(latents["g"], every["g"])
+            if not given:
+                torch.testing.assert_close(log_q, toy.model.log_prior(latents))
 
 
 def test_samples_carry_the_density_of_the_posterior(toy):
@@ -164,6 +206,56 @@ def test_generates_from_the_posterior_of_g_and_the_prior_below(toy):
     expected = weight @ q.mean[q.where["g"]] + bias
     for dimension in range(X):
         assert_mean(generated[:, dimension], expected[dimension], precision=0.05)
+
+
+def test_a_target_that_is_given_is_reconstructed(toy):
+    """Its own latent variables come from their posterior: E_q[x_a | latents] given a, by regression on the latents."""
+    names = [name for name in latents_of(toy) if name == "g" or name.startswith("z_a")]
+    weight, bias, _ = toy.p.regression("a", names)
+    components = toy.components(toy.only("a"))
+    expected = np.mean([weight @ q.mean[q.index(names)] + bias for q in components], axis=0)
+    with torch.no_grad():
+        generated = toy.model.generate(toy.batch(10_000, "a"), ["a"], 2, generator())["a"].mean(0)
+    for dimension in range(X):
+        assert_mean(generated[:, dimension], expected[dimension], precision=0.05)
+
+
+def test_latents_may_be_changed_between_sampling_and_decoding():
+    """Private variables swapped between data points: each is decoded with the other's."""
+    model, x = TOYS["mdvae"].model, as_batch(points(TOYS["mdvae"], 2), "ab")
+    with torch.no_grad():
+        latents, _ = model.sample_latents(x, 3, generator())
+        swapped = model.decode(latents | {"z_a_1": latents["z_a_1"].flip(1)}, ["a"])["a"]
+        both = torch.cat([latents["g"], latents["z_a_1"].flip(1)], dim=-1)
+        torch.testing.assert_close(swapped, model.decoders["a"](both))
+
+
+def in_family(q, family):
+    return diagonal(q.loc, q.scale, family)
+
+
+@pytest.mark.parametrize("family", [Normal, Laplace])
+@pytest.mark.parametrize("build", [mmvae, mdvae, partial(mhvae, UniformDropoutMHVAE)])
+def test_prior_and_posteriors_of_another_family_and_learned_scales(build, family):
+    """The loss against the plain average of log p(x, latents) - log q, samples from the prior against its scales."""
+    toy = build(seed=11)
+    model = toy.model
+    priors = [model.prior, *getattr(model, "private_priors", {}).values()]
+    for prior in priors:
+        prior.family, prior.raw_scale = family, torch.nn.Parameter(torch.tensor([0.4, -0.4], dtype=torch.float64))
+    if isinstance(model, MMVAE):
+        model.distribution = lambda parameters: in_family(normal(parameters).base_dist, family)
+    with torch.no_grad():
+        latents, log_q = model.sample_latents({}, 4, generator(), batch=5000)
+        torch.testing.assert_close(log_q, model.log_prior(latents))
+        spread = latents["g"].abs() if family is Laplace else latents["g"].square()
+        scale = 2 * torch.tensor([0.4, -0.4], dtype=torch.float64).softmax(0)
+        for d in range(G):
+            assert_mean(spread[..., d], scale[d].item() ** (1 if family is Laplace else 2), precision=0.05)
+        if not isinstance(model, MHVAE):
+            log_w = log_weights(toy, "ab", "ab", 4, 20_000)
+            assert_mean(losses(toy), -log_w.mean().item(), precision=0.15)
+    assert_gradients_match_differences(toy, 0)
 
 
 def test_shapes(toy):
