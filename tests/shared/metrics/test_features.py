@@ -1,4 +1,3 @@
-import dataclasses
 from pathlib import Path
 from unittest import mock
 
@@ -11,14 +10,12 @@ from torchvision.transforms import v2
 
 from shared.data import ledger
 from shared.errors import InputError
-from shared.files import sha256_of
 from shared.metrics.classifier import ImageClassifier
 from shared.metrics.features import (
     ClassifierFeatures,
     Extractors,
     InceptionFeatures,
     ResNet101Features,
-    load_weights,
 )
 
 
@@ -48,12 +45,11 @@ def networks() -> dict[str, nn.Module]:
 def extractors(networks, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretrained")
     torch.manual_seed(1)
-    with mock.patch.object(ledger.Checksum, "matches", return_value=True):
-        return {
-            "inception": InceptionFeatures(saved(networks["inception"], folder), batch=2),
-            "resnet101": ResNet101Features(saved(networks["resnet101"], folder), batch=2),
-            "classifier": ClassifierFeatures(ImageClassifier(classes=5, width=8, feature_dim=16), batch=2),
-        }
+    return {
+        "inception": InceptionFeatures(saved(networks["inception"], folder), batch=2),
+        "resnet101": ResNet101Features(saved(networks["resnet101"], folder), batch=2),
+        "classifier": ClassifierFeatures(ImageClassifier(classes=5, width=8, feature_dim=16), batch=2),
+    }
 
 
 def pooled(network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
@@ -116,41 +112,17 @@ def test_resnet_preprocessing_is_torchvisions(networks, extractors, images):
 
 def test_addresses_are_those_of_the_libraries():
     weights = torchvision.models.ResNet101_Weights.IMAGENET1K_V1
-    assert ledger.entry("pretrained", InceptionFeatures.ledger_key).url == inception.FID_WEIGHTS_URL
-    assert ledger.entry("pretrained", ResNet101Features.ledger_key).url == weights.url
+    assert ledger.entry("pretrained", "inception_fid").url == inception.FID_WEIGHTS_URL
+    assert ledger.entry("pretrained", "resnet101").url == weights.url
 
 
-def test_missing_weights_name_the_file_and_the_command(tmp_path):
-    with pytest.raises(InputError) as error:
-        Extractors.pretrained(tmp_path, "cpu")
-    for part in (str(tmp_path / "pretrained" / "pt_inception"), "shared.data.download --dataset pretrained"):
-        assert part in str(error.value)
-
-
-@pytest.mark.parametrize("extractor", [InceptionFeatures, ResNet101Features])
-def test_a_missing_file_is_named_with_its_address(extractor, tmp_path):
-    path = tmp_path / "weights.pth"
-    with pytest.raises(InputError) as error:
-        extractor(path)
-    for part in (str(path), ledger.entry("pretrained", extractor.ledger_key).url, "scale=reduced"):
-        assert part in str(error.value)
-
-
-def test_damaged_weights_are_refused_before_they_are_read(tmp_path):
-    path = tmp_path / "resnet101-63fe2227.pth"
-    path.write_bytes(b"half a file")
-    with pytest.raises(InputError, match="does not begin with 63fe2227"):
-        load_weights(path, "resnet101")
-
-
-def test_weights_are_accepted_by_the_checksum_of_their_contents(tmp_path):
-    path = tmp_path / "any-name.pth"
-    torch.save({"weight": torch.ones(2)}, path)
-    published = dataclasses.replace(
-        ledger.entry("pretrained", "resnet101"), checksum=ledger.Checksum("sha256", sha256_of(path)[:8])
-    )
-    with mock.patch.object(ledger, "entry", return_value=published):
-        assert torch.equal(load_weights(path, "resnet101")["weight"], torch.ones(2))
+def test_a_trained_classifier_stands_for_either_role_beside_a_pretrained_network(extractors, images):
+    classifier = ImageClassifier(classes=5, width=8, feature_dim=16)
+    both = Extractors.of({"fid": classifier, "manifold": classifier}, "cpu")
+    assert both.fid is both.manifold  # one pass for both
+    mixed = Extractors.of({"fid": extractors["inception"], "manifold": classifier}, "cpu")(images)
+    assert torch.equal(mixed.fid, extractors["inception"](images))
+    assert torch.equal(mixed.manifold, both(images).fid)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, float("nan")])
