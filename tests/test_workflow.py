@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from shared.files import read_json
-from shared.run import fingerprint, spec
+from shared.run import spec
 from tests.repository import copy_of_this, environment, run
 
 OXFORD = ("hmvae", "oxford_flower")
@@ -173,26 +173,6 @@ def test_a_models_own_learning_rate_is_no_other_models(tmp_path, monkeypatch):
     edit(root, change)
     after = specifications()
     assert {name for name in before if before[name] != after[name]} == {"mvae"}
-
-
-@pytest.mark.parametrize("path", ["papers/hmvae/figures.py", "papers/hmvae/tables.py", "papers/hmvae/evaluation.py"])
-def test_editing_a_report_or_a_metric_trains_nothing_again(tmp_path, monkeypatch, path):
-    root = copy_of_this(tmp_path / "repository")
-    monkeypatch.chdir(root)
-
-    def prints():
-        fingerprint._parsed.cache_clear()
-        resolved = [spec.resolve(*OXFORD, name, "demo", 0) for name in specifications()]
-        training = {fingerprint.of_training(each) for each in resolved}
-        others = fingerprint.of_figure("hmvae"), fingerprint.of_table("hmvae", "shared.stages.aggregate")
-        return training, (*others, fingerprint.of_evaluation(resolved[0]))
-
-    before = prints()
-    (root / path).write_text((root / path).read_text(encoding="utf-8") + "\nEXTRA = 1\n", encoding="utf-8")
-    after = prints()
-    fingerprint._parsed.cache_clear()
-    assert after[0] == before[0]
-    assert after[1] != before[1]
 
 
 # From nothing to a table and a figure
