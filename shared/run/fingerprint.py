@@ -151,10 +151,7 @@ def _run(modules: Iterable[str]) -> set[str]:
         module = waiting.pop()
         if module not in found | INERT:
             found.add(module)
-            waiting.extend(_modules(module))
-            waiting.extend(
-                each for paths in _parsed(module).imports.values() for path in paths for each in _modules(path)
-            )
+            waiting.extend(each for path in _parsed(module).loads for each in _modules(path))
     return {module for module in found if _parsed(module).code[OTHERS]}
 
 
@@ -174,7 +171,14 @@ def _file(module: str) -> Path | None:
 
 @cache
 def _parsed(module: str) -> "Module":
-    return Module(module, _file(module))
+    path = _file(module)
+    return _read(module, module if path.name == "__init__.py" else module.rpartition(".")[0], path.read_text("utf-8"))
+
+
+@cache
+def _read(module: str, package: str, text: str) -> "Module":
+    """By its text: what has not changed is not read again."""
+    return Module(module, package, ast.parse(text).body)
 
 
 # ---- One module ------------------------------------------------------------------------------------------------------
@@ -187,11 +191,10 @@ class Reference(str):
 class Module:
     """A source file: the statements behind each name that it defines, and all others."""
 
-    def __init__(self, name: str, path: Path) -> None:
-        self.name = name
-        self.package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        body = ast.parse(path.read_text(encoding="utf-8")).body
+    def __init__(self, name: str, package: str, body: list[ast.stmt]) -> None:
+        self.package = package
         self.imports = self.imported(body)
+        self.loads = {name, *(path for _, _, path in self.paths(body))}
         self.code: dict[str, list[ast.stmt]] = {OTHERS: []}
         for node in filter(_counts, body):
             names = list(_defined(node))
@@ -216,17 +219,23 @@ class Module:
         """The normal form without the modules that it refers to."""
         return [each.rpartition(".")[2] for each in self.form_of(name)]
 
-    def imported(self, body: Iterable[ast.AST]) -> Names:
-        """What the imports of one scope lead to."""
-        found: Names = {}
+    def paths(self, body: Iterable[ast.AST]) -> Iterator[tuple[str, str, str]]:
+        """The imports of a scope: the name, what it leads to, and what is loaded for it."""
         for node in _here(body):
-            pairs = []
             if isinstance(node, ast.Import):
-                pairs = [(a.asname, a.name) if a.asname else (a.name.split(".")[0],) * 2 for a in node.names]
+                for each in node.names:
+                    top = each.name.partition(".")[0]
+                    yield (each.asname, each.name, each.name) if each.asname else (top, top, each.name)
             elif isinstance(node, ast.ImportFrom):
-                pairs = [(a.asname or a.name, f"{self.source(node)}.{a.name}") for a in node.names]
-            for name, path in pairs:
-                found[name] = (*found.get(name, ()), path)
+                for each in node.names:
+                    path = f"{self.source(node)}.{each.name}"
+                    yield each.asname or each.name, path, path
+
+    def imported(self, body: Iterable[ast.AST]) -> Names:
+        """The names that a scope imports."""
+        found: Names = {}
+        for name, path, _ in self.paths(body):
+            found[name] = (*found.get(name, ()), path)
         return found
 
     def source(self, node: ast.ImportFrom) -> str:
