@@ -87,21 +87,10 @@ def test_baselines_share_the_networks_of_the_modalities(experiment):
 
 @pytest.mark.parametrize("experiment", SHAPES)
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_trains_estimates_and_generates(experiment, name):
-    model, batch, second = model_of(experiment, name), batch_of(experiment), SECOND[experiment][0]
-    loss = model.loss(batch, 1000, 1, generator())
-    loss.total.backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
-    model.eval()
+def test_generated_means_are_probabilities(experiment, name):
+    model, batch, second = model_of(experiment, name).eval(), batch_of(experiment), SECOND[experiment][0]
     with torch.no_grad():
-        for given in ({"image": batch["image"]}, {second: batch[second]}, batch):
-            latents, log_q = model.sample_latents(given, 3, generator())
-            assert model.log_joint(latents, batch).shape == log_q.shape == (3, 4)
         made = model.generate({second: batch[second]}, ["image", second], 3, generator())
-        free = model.generate({}, ["image"], 2, generator(), batch=5)
-    assert made["image"].shape == (3, *batch["image"].shape)
-    assert made[second].shape == (3, *batch[second].shape)
-    assert free["image"].shape == (2, 5, *SHAPES[experiment])
     assert ((made["image"] >= 0) & (made["image"] <= 1)).all()
     if second == "label":
         torch.testing.assert_close(made["label"].sum(-1), torch.ones(3, 4))
