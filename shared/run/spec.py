@@ -21,7 +21,7 @@ PRETRAINED = "pretrained"  # evaluation.features: networks trained on ImageNet i
 # What a scale may change: the data source and budgets (DESIGN, Scales), never an equation or a network.
 SCALABLE = {
     "data.source", "data.caption_features", "data.images_per_class", "data.seed",
-    "training.epochs", "training.samples", "training.threads", "training.precision", "seeds",
+    "training.batch_size", "training.epochs", "training.samples", "training.threads", "training.precision", "seeds",
     "evaluation.features", "evaluation.variance_samples", "evaluation.variance_captions",
     "evaluation.importance_samples", "evaluation.points",
     "arguments.warmup_epochs", "arguments.warmup_core", "arguments.warmup_private",

@@ -83,7 +83,7 @@ def test_an_edited_file_is_read_again(tiny):
     ("old", "new", "named"),
     [
         ("{value: 1.0e-2, source", "{value: 1.0e-2, demo: 1.0e-3, source", "training.learning_rate"),
-        ("{value: 8, source", "{value: 8, reduced: 4, source", "training.batch_size"),
+        ("{value: adam, source", "{value: adam, reduced: sgd, source", "training.optimiser"),
         ("hidden: {value: 4, source", "hidden: {value: 4, demo: 2, source", "small.arguments.hidden"),
         ("name: {value: points, source", "name: {value: points, demo: lines, source", "data.name"),
     ],
