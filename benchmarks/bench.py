@@ -132,7 +132,7 @@ def measure(arguments: argparse.Namespace) -> dict:
 
 
 def matrix_product(device) -> Callable[[], object]:
-    """The product of two float32 matrices of 2048 x 2048 as a dense layer of ours multiplies, in oneDNN on a CPU."""
+    """The product of two float32 matrices of 2048 x 2048 as a dense layer of ours multiplies them on this processor."""
     import torch
 
     from shared.models.linear import Linear
