@@ -191,6 +191,7 @@ def miniature(root):
         experiment["evaluation"]["variance_samples"]["demo"] = 2
         experiment["evaluation"]["variance_captions"]["demo"] = 4
         experiment["evaluation"]["figure_captions"]["value"] = 2
+
     edit(copy_of_this(root), change)
     return root
 

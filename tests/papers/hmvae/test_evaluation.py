@@ -12,11 +12,12 @@ from papers.hmvae.evaluation import Conditional, at_means, evaluate, generate, s
 from shared.data.arrays import Split
 from shared.errors import InputError
 from shared.files import write_json
-from shared.metrics.features import Extractors, FeatureExtractor
+from shared.metrics.features import FeatureExtractor
 from shared.models.contract import Likelihood
 from shared.models.distributions import Prior, diagonal
 from shared.models.objectives import KLWeight
 from shared.models.shared_latent import SharedLatentVAE
+from tests.contexts import Given
 from tests.linear_gaussian import LinearGaussian, X, assert_mean, exact_hmvae
 from tests.linear_gaussian import generator as seeded
 
@@ -134,8 +135,8 @@ def evaluated(tmp_path):
             "caption_features": caption_features,
         }
         write_json(tmp_path / "data.json", about)
-        extractors = extractors or Extractors(Pixels(), Pixels())
-        return evaluate(model, split, tmp_path, SETTINGS | changes, extractors, generators)
+        extractors = extractors or dict.fromkeys(("fid", "manifold"), Pixels())
+        return evaluate(Given(model, split, generators, tmp_path, extractors, **(SETTINGS | changes)))
 
     return evaluated
 
@@ -304,22 +305,21 @@ def test_the_same_generators_give_the_same_numbers(evaluated, held_out):
         assert values(alone)[key] == values(first)[key]
 
 
-def test_a_metric_with_substitute_features_has_another_name(evaluated, perfect, held_out):
-    def names(*arguments):
-        return {row["key"]: row["name"] for row in evaluated(perfect, held_out, *arguments).metrics}
+def test_a_metric_with_substitute_features_names_them(evaluated, perfect, held_out):
+    def features(*arguments):
+        return {row["key"]: row.get("features") for row in evaluated(perfect, held_out, *arguments).metrics}
 
-    pretrained = Extractors(PretrainedPixels(), PretrainedPixels())
-    papers = names("char-CNN-RNN", pretrained)
-    assert [papers[key] for key in IMAGE_METRICS] == ["FID", "Precision", "Recall", "F1", "Variance"]
-    assert [papers[key] for key in CAPTION_METRICS] == ["Precision", "Recall", "F1"]
-    ours = names("TF-IDF+SVD", Extractors(Pixels(), PretrainedPixels()))
-    assert ours["image/fid"] == "FID (pixel features)"
-    assert ours["image/recall"] == "Recall"
-    assert ours["caption/recall"] == "Recall (TF-IDF+SVD features)"
+    own = PretrainedPixels()
+    assert set(features("char-CNN-RNN", {"fid": own, "manifold": own}).values()) == {None}
+    ours = features("TF-IDF+SVD", {"fid": Pixels(), "manifold": own})
+    assert ours["image/fid"] == "pixel features"
+    assert ours["image/recall"] is None
+    assert ours["caption/recall"] == "TF-IDF+SVD features"
 
 
 def test_the_protocol_names_features_and_neighbours(evaluated, perfect, held_out):
-    protocol = evaluated(perfect, held_out, extractors=Extractors(PretrainedPixels(), Pixels()), neighbours=4).protocol
+    extractors = {"fid": PretrainedPixels(), "manifold": Pixels()}
+    protocol = evaluated(perfect, held_out, extractors=extractors, neighbours=4).protocol
     assert "FID with pretrained pixel features" in protocol
     assert "4 nearest neighbours in pixel features" in protocol
     assert "\n" not in protocol
@@ -327,7 +327,9 @@ def test_the_protocol_names_features_and_neighbours(evaluated, perfect, held_out
 
 def test_every_row_says_what_it_measured(evaluated, perfect, held_out):
     for row in evaluated(perfect, held_out).metrics:
-        assert set(row) == {"key", "variant", "name", "value", "unit", "samples"}
+        assert set(row) == {"key", "variant", "value", "unit", "samples", "features"} - (
+            set() if row["key"].startswith("image") else {"features"}
+        )
         assert isinstance(row["value"], float)
         assert row["samples"] == COUNT
         assert row["unit"] == ("" if row["key"] in ("image/fid", "image/variance") else "%")
