@@ -139,6 +139,12 @@ def test_a_mistyped_target_is_named(fresh):
     assert "Traceback" not in said(result)
 
 
+def test_a_home_that_cannot_be_written_is_no_obstacle(fresh):
+    command = ("snakemake", TARGETS[0], "--cores", "2", "--dry-run")
+    result = run(fresh, *command, HOME="/dev/null", XDG_CACHE_HOME="")
+    assert result.returncode == 0, said(result)
+
+
 def test_files_of_another_scale_are_never_made_from_this_ones_data(fresh):
     """The folder says `reduced`, the configuration says demo: stand-ins would pass for the real thing."""
     path = f"runs/reduced/data/{spec.data_key(spec.data_part(*OXFORD, 'demo'))}/data.json"

@@ -65,7 +65,8 @@ def build(spec: dict[str, Any]) -> Trainable:
         try:
             model = named(spec["builder"])(**spec["arguments"])
         except ValueError as error:
-            raise InputError(f"{spec['paper']}/{spec['experiment']}: {spec['model']}.arguments: {error}") from error
+            names = "/".join(spec[key] for key in ("paper", "experiment", "model"))
+            raise InputError(f"{names}: arguments: {error}") from error
     return model.to(memory_format=torch.channels_last)
 
 

@@ -58,13 +58,6 @@ def test_weights_that_do_not_fit_are_one_line(tmp_path):
             load_trained(SPEC, path, CPU)
 
 
-def test_arguments_that_the_builder_does_not_take_are_one_line():
-    for arguments, wrong in (({"hidden": 4, "depth": 2}, "depth"), ({}, "hidden")):
-        line = rf"\Apapers/tiny/experiments\.yaml: small\.arguments: [^\n]*{wrong}[^\n]*\Z"
-        with pytest.raises(InputError, match=line):
-            build(SPEC | {"arguments": arguments})
-
-
 def test_values_that_the_model_refuses_are_one_line():
     spec = resolve("mhvae", "mnist", "mhvae", "demo", 0)
     spec["arguments"]["dropout"] = {"image": 0.5, "labl": 0.5}

@@ -27,7 +27,7 @@ from tests import tiny
 from tests.repository import ROOT, environment, run, tiny_repository, write_points
 
 CPU = torch.device("cpu")
-OPTIONS = "--paper tiny --experiment line --model small --scale demo --seed 3 --data data --device cpu --progress lines"
+OPTIONS = "--run tiny/line/small --scale demo --seed 3 --data data --device cpu --progress lines"
 # The command line itself, but for a checkpoint after every step: no test can wait for a minute.
 EAGER = """
 from shared.run import storage
