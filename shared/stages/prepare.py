@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import importlib
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,7 +48,7 @@ def prepare(spec: DatasetSpec, data_root: Path, out: Path) -> None:
         checksums = _write_arrays(data, out)
         write_json(out / "data.json", about | {"sha256": hashlib.sha256(checksums.encode()).hexdigest()})
     counts = ", ".join(f"{split} {about['splits'][split]['samples']}" for split in data.splits)
-    print(f"{spec.name}: {counts} samples; {data.description}")
+    print(f"{spec.name}: {counts} samples; {data.description}", file=sys.stderr)
 
 
 def _size(data: Prepared, split: str) -> dict[str, Any]:
