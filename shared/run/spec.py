@@ -26,6 +26,10 @@ from shared.errors import InputError, validated
 SCALES = ("demo", "reduced", "paper")
 PAPERS = Path("papers")
 EVALUATORS = "evaluators"  # stands where a run's paper does: a network that metrics use is shared by all papers
+# torch's, by their names in lower case; those that need more than a gradient are left out.
+OPTIMISERS = (
+    "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "asgd", "nadam", "radam", "rmsprop", "rprop", "sgd",
+)  # fmt: skip
 # What `--config` may override for every run.
 OVERRIDES = {"precision": ("float32", "bfloat16")}
 
@@ -44,7 +48,7 @@ class Training(_Checked):
     batch_size: PositiveInt
     epochs: PositiveInt
     samples: PositiveInt
-    optimiser: str
+    optimiser: Literal[OPTIMISERS]
     optimiser_options: dict[str, Any] = {}
     precision: Literal["float32", "bfloat16"]
     threads: Annotated[int, Field(ge=1, le=1024)]

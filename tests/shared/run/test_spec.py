@@ -191,6 +191,11 @@ def test_a_file_of_another_shape_is_one_line(tiny, old, new, parts):
             'precision: {value: float16, source: "a"',
             ("precision: 'float16' should",),
         ),
+        (
+            'optimiser: {value: adam, source: "Sec. 2"',
+            'optimiser: {value: adm, source: "Sec. 2"',
+            ("training.optimiser: 'adm' should", "'adamw'"),
+        ),
         ("seeds: {value: 3, demo: 1", "seeds: {value: 3, demo: x", ("line.seeds: 'x' is not possible",)),
         ("seeds: {value: 3, demo: 1", "seeds: {value: 3, demo: 0", ("line.seeds: 0 is not possible",)),
         ("hidden: {value: 4", "hidden: {value: 0", ("small.arguments.hidden: 0 should",)),
