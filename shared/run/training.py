@@ -19,9 +19,7 @@ from shared.run.progress import Progress
 from shared.run.seeds import derive_seed
 from shared.run.spec import sha256, training_part
 
-# Of torch's optimisers those that a training step can't use: their base, and those for closures or sparse gradients.
-OTHER_OPTIMISERS = ("optimizer", "lbfgs", "sparseadam")
-# Their arguments that are no options of a run: the rate is a key of its own, and how to compute is not its business.
+# Arguments of torch's optimisers that are no options of a run: the rate has its own key, the others say how to compute.
 NO_OPTIONS = ("params", "lr", "maximize", "foreach", "fused", "capturable", "differentiable")
 
 
@@ -199,11 +197,8 @@ class Training:
 def optimiser_of(model: nn.Module, settings: dict[str, Any], device: torch.device, run: str) -> torch.optim.Optimizer:
     """One of torch's, by its name in lower case, with its options. InputError: it takes no such option or value."""
     name, options = settings["optimiser"], settings.get("optimiser_options", {})
-    types = {key.lower(): kind for key, kind in vars(torch.optim).items() if isinstance(kind, type)}
-    kinds = {key: kind for key, kind in types.items() if key not in OTHER_OPTIMISERS}
-    if name not in kinds:
-        raise InputError(f"{run}: training.optimiser `{name}` is unknown; use one of {', '.join(kinds)}")
-    parameters = inspect.signature(kinds[name]).parameters
+    kind = next(each for key, each in vars(torch.optim).items() if key.lower() == name and isinstance(each, type))
+    parameters = inspect.signature(kind).parameters
     defaults = {key: each.default for key, each in parameters.items() if key not in NO_OPTIONS}
     for key, value in options.items():
         where = f"{run}: training.optimiser_options.{key}"
@@ -214,7 +209,7 @@ def optimiser_of(model: nn.Module, settings: dict[str, Any], device: torch.devic
     # one kernel for all parameters, where torch has it for every option
     fused = {"fused": True} if name in ("adam", "adamw") and device.type in ("cpu", "cuda") else {}
     try:
-        return kinds[name](model.parameters(), lr=settings["learning_rate"], **options, **fused)
+        return kind(model.parameters(), lr=settings["learning_rate"], **options, **fused)
     except (ValueError, TypeError) as error:
         raise InputError(f"{run}: training.optimiser {name}, optimiser_options {options}: {error}") from None
 
