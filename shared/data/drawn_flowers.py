@@ -58,7 +58,6 @@ PETAL_COLOURS = {
     "red": (0.86, 0.08, 0.10),
     "yellow": (0.98, 0.86, 0.12),
     "blue": (0.20, 0.26, 0.92),
-    "white": (0.96, 0.95, 0.93),
 }
 CENTRE_COLOURS = {
     "yellow": (0.95, 0.74, 0.10),
@@ -66,9 +65,9 @@ CENTRE_COLOURS = {
     "green": (0.52, 0.66, 0.20),
     "white": (0.94, 0.93, 0.86),
     "purple": (0.36, 0.10, 0.42),
+    "black": (0.08, 0.07, 0.09),
+    "pink": (0.95, 0.55, 0.74),
 }
-
-
 _CENTRE = 0.24  # radius of a flower's centre, in units of the flower's
 
 
