@@ -18,7 +18,7 @@ sys.path.insert(0, workflow.basedir)
 from shared.data import ledger
 from shared.data.sources import source_of
 from shared.errors import InputError
-from shared.report.paper import check_margins, figure_of, owners, runs_at, table_of
+from shared.report.paper import check, figure_of, owners, runs_at, table_of
 from shared.run import config as configuration, fingerprint, spec
 from shared.run.threads import share_of
 
@@ -46,7 +46,7 @@ try:
         )
         for name, paper in owned.items()
     }
-    check_margins(Path(config["margins"]))
+    check(Path(config["margins"]))
     # {key: specification} of every data set as it is prepared at this scale
     DATA = {
         spec.data_key(part): part
@@ -54,6 +54,8 @@ try:
         for experiment in spec.load(paper).experiments
         for part in [spec.data_part(paper, experiment, SCALE)]
     }
+    for part in DATA.values():
+        source_of(part["name"], part["source"])
 except InputError as error:
     raise WorkflowError(str(error))
 

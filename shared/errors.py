@@ -24,12 +24,15 @@ def validated(kind: type[BaseModel], content: Any, where: str) -> Any:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
+        faults = error.errors()
+        # an unknown key before a missing one, which it may have been meant to be
+        first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
         found = first["input"]
         if first["type"] == "missing":
             problem = "is missing; add it"
         elif first["type"] == "extra_forbidden":
-            problem = f"is unknown; there are {', '.join(kind.model_fields) or 'none'}"
+            known = ", ".join(kind.model_fields) if len(first["loc"]) == 1 else ""
+            problem = "is unknown" + (f"; there are {known}" if known else "; correct or remove it")
         else:
             problem = f"{found!r} {first['msg'][first['msg'].find('should') :]}"
         if isinstance(found, str) and re.fullmatch(r"[-+]?\d+e[-+]?\d+", found):

@@ -80,7 +80,7 @@ class AtMean:
         return getattr(self.model, name)
 
     def sample_latents(
-        self, given: Batch, samples: int, generator: Generator, targets: Sequence[str]
+        self, given: Batch, samples: int, generator: Generator, targets: Sequence[str], batch: int
     ) -> tuple[Latents, Tensor]:
         q = self.model.posterior(given)
         g = q.mean.expand(samples, *q.mean.shape)

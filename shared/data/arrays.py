@@ -40,9 +40,10 @@ class Split:
 
 
 def as_input(x: Tensor) -> Tensor:
-    if x.dtype != torch.uint8:
-        return x
-    return x.to(torch.float32, memory_format=torch.channels_last).div_(255)
+    """Images, uint8 (N, C, H, W), as floats in [0, 1]; bool, or uint8 of fewer axes, such as one-hot rows, as 0 and 1."""
+    if x.dtype == torch.uint8 and x.dim() == 4:
+        return x.to(torch.float32, memory_format=torch.channels_last).div_(255)
+    return x.float() if x.dtype in (torch.uint8, torch.bool) else x
 
 
 def load_split(folder: str | Path, split: str, modalities: dict[str, str], device: torch.device) -> Split:

@@ -1,7 +1,7 @@
 """The stand-in for MNIST: the 1,797 handwritten digits of scikit-learn, 8x8 pixels, scaled to 28x28.
 
-Every digit for training stands there in several distortions: from 1,374 images alone all models would soon overfit, each
-in its own way, and their order would not be that on MNIST.
+Every digit for training stands there in several distortions: from 1,374 images alone all models would soon overfit,
+each in its own way, and their order would not be that on MNIST.
 """
 
 from dataclasses import replace

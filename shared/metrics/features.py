@@ -141,6 +141,6 @@ class Extractors:
         """Those of the roles `fid` and `manifold`; a classifier that the workflow trained stands for either."""
         wrapped = {
             id(network): network if isinstance(network, FeatureExtractor) else ClassifierFeatures(network, device)
-            for network in networks.values()
+            for network in (networks["fid"], networks["manifold"])
         }
         return cls(wrapped[id(networks["fid"])], wrapped[id(networks["manifold"])])

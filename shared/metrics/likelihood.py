@@ -188,6 +188,8 @@ def estimate(
 ) -> Estimates:
     """Importance sampling for B data points, with K = `samples` from q(. | x_given), at most `rows` decoded at a time.
 
+    With nothing given they come from the prior.
+
     Every decoder runs once for all targets. The points are not divided, so B rows, of a mixture B for each of its
     experts, are the fewest: see `over_split`.
     model: in evaluation mode. ValueError: it is not, so that batch normalisation would mix data points; or no samples.
@@ -199,12 +201,12 @@ def estimate(
     proposal = {m: x[m] for m in given}
     scored = {m: x[m] for m in sorted({m for target in targets for m in target}, key=model.modalities.index)}
     with torch.inference_mode():
-        turn = strata(model.posterior({m: value[:1] for m, value in proposal.items()}))
+        turn = strata(model.posterior({m: value[:1] for m, value in proposal.items()})) if given else 1
         sums = LogWeightSums(targets, turn)
         turns, at_once = ceil(samples / turn), max(1, rows // (turn * batch_size(x)))
         for part in even_parts(turns, ceil(turns / at_once)):  # a mixture's experts take whole turns, but for the last
             size = min(part * turn, samples - sums.samples)
-            latents, log_q = model.sample_latents(proposal, size, generator, targets=list(scored))
+            latents, log_q = model.sample_latents(proposal, size, generator, list(scored), batch_size(x))
             base = model.log_prior(latents).double() - log_q
             log_p = model.log_likelihoods(latents, scored)
             sums.update({target: sum((log_p[m] for m in target), base) for target in targets})

@@ -1,8 +1,9 @@
 """What every model offers, so that training, likelihoods, metrics and figures are written once.
 
 **Tensors** are `(K, B, ...)`: K samples, B data points. A batch is a dictionary from modality names to tensors whose
-first axis is B. Densities and divergences are in nats. All randomness comes from the generator that the caller
-passes, never from global state.
+first axis is B. Densities and divergences are in nats. Randomness comes from the generator that the caller passes;
+only `nn.Dropout` and the like may draw from torch's own in training, which seeds and saves it. Where the data have
+classes, a batch for `loss` also has `labels` (B,).
 
 **A model** has modalities x_m, each with a likelihood p(x_m | latents), and latent variables: `g`, which all modalities
 share, and any number of each modality's own, named `z_<m>_<level>`, level 1 next to the data. It may be given any
@@ -19,7 +20,7 @@ from another prior, is one assignment. log_joint - log_q is an importance weight
 
 **A training loss** is the model's own. It usually, but not always, is a bound under the posteriors that evaluation uses
 (see `MultimodalVAE.posterior`), and may hold several importance samples in a logarithm or give gradients of its own
-by hooks on samples: the loop only calls `total.backward()`.
+by hooks on samples (tests/shared/models/test_importance_objectives.py has one): the loop only calls `total.backward()`.
 """
 
 from abc import ABC, abstractmethod

@@ -80,8 +80,11 @@ def runs_at(paper: str, target: Target, scale: str) -> list[tuple[str, str]]:
     return [(run, kind) for run, kind in runs_needed(target) if spec.exists(paper, run, scale)]
 
 
-def check_margins(path: Path) -> None:
-    """That every number of every paper's tables has a margin. InputError: it has none, or the file is malformed."""
+def check(path: Path) -> None:
+    """That every number of every paper's tables is reported and has a margin in the file, and every claim its cells.
+
+    InputError: one has not, or a file is malformed.
+    """
     margins = load_margins(path)
     for paper in spec.papers():
         for table in targets(paper, "tables").values():
@@ -89,6 +92,7 @@ def check_margins(path: Path) -> None:
                 reported = reported_of(paper, table)
                 for row, column in table.cells():
                     margin_for(margins, cell_of(row, column).key, reported[row.reported, column.name].unit)
+                claims_of(paper, table)
 
 
 def reported_of(paper: str, table: Table) -> Cells:

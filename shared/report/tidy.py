@@ -157,6 +157,13 @@ def build(
         mine = [run for run in runs if run.name == source.run and run.is_count == source.is_count]
         found = [run.values[source.key, source.variant] for run in mine if (source.key, source.variant) in run.values]
         cell = reported[row.reported, column.name]
+        for run in mine:
+            if not run.diverged and (source.key, source.variant) not in run.values:
+                known = ", ".join(" ".join(key).strip() for key in run.values) or "none"
+                what = f"{source.key} {source.variant}".strip()
+                raise InputError(
+                    f"{table.name}: {source.run} has no metric `{what}`; it has {known}; correct tables.py"
+                )
         for unit in {metric.unit for metric in found} - {cell.unit}:
             raise InputError(f"{source.run}: {source.key} has unit {unit!r}, the paper's has {cell.unit!r}; convert it")
         values, errors = [metric.value for metric in found], _errors(found)

@@ -145,7 +145,9 @@ def _is_budget(key: str) -> bool:
     part, _, name = key.partition(".")
     return {
         "data": name != "name",
-        "training": name in ("batch_size", "epochs", "samples", "threads", "precision"),
+        # an unknown key is reported as such, by the types of training
+        "training": name in ("batch_size", "epochs", "samples", "threads", "precision")
+        or name.partition(".")[0] not in Training.model_fields,
         "arguments": name.startswith("warmup"),
     }.get(part, part in ("seeds", "evaluation", "sweep"))
 
@@ -190,7 +192,7 @@ def resolve(
     evaluation = _at(node.evaluation, scale, f"{where}.evaluation", "evaluation")
     evaluation |= _at(entry.evaluation, scale, f"{where}.{name}.evaluation", "evaluation")
     settings = {key: value for key, value in evaluation.items() if key != EVALUATORS}
-    _check_call(node.protocol, settings, f"{where}.evaluation", inner="Settings")
+    _check_call(node.protocol, settings, where, "protocol", "evaluation", inner="Settings")
     return _common(paper, experiment, model, scale, seed) | {
         "data": data_part(paper, experiment, scale),
         "modalities": node.modalities,
@@ -206,7 +208,7 @@ def _common(paper: str, experiment: str, model: str, scale: str, seed: int) -> d
 
 
 def _built(entry: Model | Evaluator, arguments: dict[str, Any], where: str) -> dict[str, Any]:
-    _check_call(entry.builder, arguments, f"{where}.arguments")
+    _check_call(entry.builder, arguments, where, "builder", "arguments")
     return {"builder": entry.builder, "arguments": arguments}
 
 
@@ -281,7 +283,9 @@ def _evaluator(key: str, name: str, scale: str, seed: int, overrides: dict[str, 
             found[f"{where}.{name}"] = _common(EVALUATORS, key, name, scale, seed) | {
                 "data": data,
                 "modalities": entry.modalities,
-                **_built(entry, _at(entry.arguments, scale, f"{where}.{name}.arguments", "arguments"), where),
+                **_built(
+                    entry, _at(entry.arguments, scale, f"{where}.{name}.arguments", "arguments"), f"{where}.{name}"
+                ),
                 "training": _training({}, entry.training, scale, overrides, where, name),
             }
     if not found:
@@ -328,8 +332,11 @@ def check(paper: str, scale: str) -> None:
                     resolve(paper, *run.split("/"), scale, 0)
         for network, entry in node.evaluators.items():
             if entry.weights:
+                if entry.arguments or entry.training or entry.modalities:
+                    place = f"{_place(paper, name)}.{network}"
+                    raise InputError(f"{place}: with `weights` of its own it is not trained; leave builder and weights")
                 called = {"weights": entry.weights, "device": "cpu"}
-                _check_call(entry.builder, called, f"{_place(paper, name)}.evaluators.{network}")
+                _check_call(entry.builder, called, f"{_place(paper, name)}.{network}", "builder", "builder")
             else:
                 resolve(EVALUATORS, data_key(data_part(paper, name, scale)), network, scale, 0)
 
@@ -353,9 +360,16 @@ def is_papers_own(spec: dict[str, Any]) -> bool:
     )
 
 
-def _compared(spec: dict[str, Any]) -> dict[str, Any]:
-    training = {key: value for key, value in spec["training"].items() if key != "threads"}
-    return {key: value for key, value in spec.items() if key != "scale"} | {"training": training}
+def _compared(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """A specification and those of the networks that its metrics use, without what may differ between scales."""
+    key = data_key(spec["data"])
+    trained = [name for name, entry in evaluators(spec).items() if entry.weights is None]
+    networks = [resolve(EVALUATORS, key, name, spec["scale"], 0) for name in trained]
+    return [
+        {name: value for name, value in each.items() if name not in ("scale", "experiment")}
+        | {"training": {name: value for name, value in each["training"].items() if name != "threads"}}
+        for each in (spec, *networks)
+    ]
 
 
 def training_part(spec: dict[str, Any]) -> dict[str, Any]:
@@ -377,9 +391,10 @@ def sha256(value: Any) -> str:
 _TYPES = vars(builtins) | vars(typing) | {name: getattr(pydantic, name) for name in pydantic.types.__all__}
 
 
-def _check_call(callee: str, values: dict[str, Any], where: str, inner: str = "") -> None:
+def _check_call(callee: str, values: dict[str, Any], where: str, key: str, part: str, inner: str = "") -> None:
     """Check values against the annotated parameters of `module:name`.
 
+    where, key, part: the place in experiments.yaml, what names the callee there, and what holds the values.
     inner: of the module's class of this name instead, if it has one.
     InputError: no such function, or a value that is missing, unknown, or not of the annotated type.
     """
@@ -387,10 +402,11 @@ def _check_call(callee: str, values: dict[str, Any], where: str, inner: str = ""
     path = Path(*module.split(".")).with_suffix(".py")
     known = _definitions(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if name not in known:
-        there = f"there are {', '.join(known)}" if known else "there is no such module"
-        raise InputError(f"{where}: no function {callee}; {there}")
+        public = ", ".join(each for each in known if not each.startswith("_"))
+        there = f"there are {public}" if known else "there is no such module"
+        raise InputError(f"{where}.{key}: no function {callee}; {there}")
     if not inner or inner in known:
-        validated(known[inner or name], values, f"{where}.")
+        validated(known[inner or name], values, f"{where}.{part}.")
 
 
 @cache

@@ -26,7 +26,7 @@ def layers_of(model: "nn.Module") -> dict[str, list[str]]:
 
 
 def layer_text(layer: "nn.Module") -> str:
-    """A layer in words: `Conv2d 3-32, 4x4, stride 2, pad 1`, `Linear 784-512`, `SiLU`; others as torch prints them."""
+    """A layer in words: `Conv2d 3-32, 4x4, stride 2, pad 1`, `Linear 784-512`, `Dropout p=0.1`, `SiLU`."""
     name = type(layer).__name__
     if hasattr(layer, "in_features"):
         return f"{name} {layer.in_features}-{layer.out_features}"
@@ -39,7 +39,12 @@ def layer_text(layer: "nn.Module") -> str:
         return f"{name} {layer.num_features}"
     if hasattr(layer, "num_embeddings"):
         return f"{name} {layer.num_embeddings}-{layer.embedding_dim}"
-    return " ".join(filter(None, [name, layer.extra_repr()]))
+    try:
+        usual = type(layer)().extra_repr()
+    except TypeError:  # it takes arguments, which then say something
+        usual = ""
+    about = layer.extra_repr()
+    return name if about == usual else f"{name} {about.replace(', inplace=False', '')}"
 
 
 def main() -> None:

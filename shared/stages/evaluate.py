@@ -121,6 +121,9 @@ def evaluate(spec: dict[str, Any], arguments: argparse.Namespace) -> None:
     else:
         model = load_trained(spec, arguments.folder / "weights.pt", device)
         result = named(spec["protocol"])(Context(spec, model, arguments.data, networks, device))
+    for row in result.metrics:
+        if missing := {"key", "variant", "value", "unit", "samples"} - set(row):
+            raise InputError(f"{spec['protocol']}: the row {row} lacks {', '.join(sorted(missing))}; add it")
     record |= {
         "protocol": "; ".join(filter(None, [result.protocol, training_note(spec)])),
         "metrics": result.metrics,

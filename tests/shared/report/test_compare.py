@@ -14,7 +14,7 @@ from shared.report.compare import (
     standard_deviation,
     verdict,
 )
-from shared.report.paper import check_margins
+from shared.report.paper import check
 from shared.report.reported import Reported
 
 # t(0.975) with 2 degrees of freedom, from a printed table.
@@ -133,15 +133,15 @@ def test_margins_are_per_metric_and_unit():
 
 
 def test_every_number_of_every_table_has_a_margin():
-    check_margins(Path("config/margins.yaml"))
+    check(Path("config/margins.yaml"))
 
 
 def test_a_missing_margin_or_file_is_one_line_before_anything_runs(tmp_path):
     with pytest.raises(InputError, match=r"no\.yaml: no such file; the verdict needs a margin"):
-        check_margins(tmp_path / "no.yaml")
+        check(tmp_path / "no.yaml")
     (tmp_path / "margins.yaml").write_text("image/*: {'%': {absolute: 2}}")
     with pytest.raises(InputError, match="none for metric 'image/fid' in ''"):
-        check_margins(tmp_path / "margins.yaml")
+        check(tmp_path / "margins.yaml")
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_listing_all_targets_is_light():
     code = "; ".join(
         [
             "import sys",
-            "from shared.report.paper import check_margins, owners, runs_at, targets",
+            "from shared.report.paper import check, owners, runs_at, targets",
             "[owners(kind) for kind in ('tables', 'figures')]",
             "[runs_at('mhvae', t, 'demo') for t in targets('mhvae', 'tables').values()]",
             "print({'torch', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules))",

@@ -249,10 +249,14 @@ def test_models_may_stand_in_columns_and_metrics_in_rows(tmp_path):
         ("image FID", "C"): Reported(None, metric="FID", decimals=1),
         ("image FID, means", "C"): Reported(120.0, metric="FID", decimals=1),
     }
-    runs = load_runs(write(tmp_path, metrics(fid=103.0), metrics("c", fid=119.5)), "example", "paper")
+    c = metrics("c", fid=119.5)
+    with pytest.raises(InputError, match="flowers/c has no metric `image/fid`; it has image/fid mean:1, caption"):
+        build(turned, reported, load_runs(write(tmp_path, c), "example", "paper"), MARGINS, "paper")
+    c["metrics"].append(c["metrics"][0] | {"variant": "", "value": 99.0})
+    runs = load_runs(write(tmp_path, metrics(fid=103.0), c), "example", "paper")
     frame = build(turned, reported, runs, MARGINS, "paper").set_index(["row", "column"])
-    assert frame["reproduced_mean"].tolist() == ["103.000000", "", "119.500000"]
-    assert frame["verdict"].tolist() == ["agrees (margin only)", "not run", "agrees (margin only)"]
+    assert frame["reproduced_mean"].tolist() == ["103.000000", "99.000000", "119.500000"]
+    assert frame["verdict"].tolist() == ["agrees (margin only)", "not reported", "agrees (margin only)"]
     view = make_view(turned, build(turned, reported, runs, MARGINS, "paper"), reported, [])
     assert [line.stub for line in view.panels[0].lines] == ["I", "I,L"]
     assert [number and str(number) for number in view.panels[0].lines[0].reported] == ["100.0", None]

@@ -196,10 +196,15 @@ def test_a_file_of_another_shape_is_one_line(tiny, old, new, parts):
             'optimiser: {value: adm, source: "Sec. 2"',
             ("training.optimiser: 'adm' should", "'adamw'"),
         ),
+        (
+            "epochs: {value: 50, reduced: 20, demo: 6",
+            "epoch: {value: 50, demo: 6",
+            ("small.training.epoch: is unknown; there are learning_rate",),
+        ),
         ("seeds: {value: 3, demo: 1", "seeds: {value: 3, demo: x", ("line.seeds: 'x' is not possible",)),
         ("seeds: {value: 3, demo: 1", "seeds: {value: 3, demo: 0", ("line.seeds: 0 is not possible",)),
         ("hidden: {value: 4", "hidden: {value: 0", ("small.arguments.hidden: 0 should",)),
-        ("hidden: {value: 6", "hiden: {value: 6", ("large.arguments.hidden: is missing",)),
+        ("hidden: {value: 6", "hiden: {value: 6", ("large.arguments.hiden: is unknown; there are hidden",)),
         (
             "hidden: {value: 6",
             "width: {value: 6, source: S}\n          hidden: {value: 6",
@@ -209,7 +214,7 @@ def test_a_file_of_another_shape_is_one_line(tiny, old, new, parts):
         (
             "papers.tiny.model:evaluate",
             "papers.tiny.model:evaluat",
-            ("line.evaluation: no function papers.tiny.model:evaluat",),
+            ("line.protocol: no function papers.tiny.model:evaluat",),
         ),
         ("papers.tiny.model:evaluate", "papers.tiny.modl:evaluate", ("papers.tiny.modl:evaluate", "no such module")),
         ("demo: judge", "demo: jury", ("evaluators.taste: `jury` is none of",)),
@@ -271,6 +276,16 @@ def test_papers_share_a_network_on_the_same_data(tiny, tmp_path):
     tiny('hidden: {value: 2, source: "ours"}', 'hidden: {value: 3, source: "ours"}')
     with refused("papers/tiny/experiments.yaml: line.judge", "not as in papers/other"):
         spec.resolve("evaluators", key, "judge", "demo", 0)
+
+
+def test_a_network_that_metrics_use_must_be_the_papers_too(tiny):
+    """Trained for fewer epochs, its numbers are others, whatever the run itself is."""
+    tiny("value: master, demo: judge, reduced: judge", "value: judge")
+    tiny("epochs: {value: 50, reduced: 20, demo: 6", "epochs: {value: 50, demo: 6")
+    tiny('threads: {value: 1, source: "ours"}\n    seeds', "threads: {value: 1, source: o}\n    seeds")
+    assert spec.is_papers_own(resolve("reduced"))
+    tiny("epochs: {value: 5, source", "epochs: {value: 5, reduced: 1, source")
+    assert not spec.is_papers_own(resolve("reduced"))
 
 
 def test_data_prepared_in_two_ways_have_two_names(tiny):
