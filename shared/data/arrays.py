@@ -40,7 +40,7 @@ class Split:
 
 
 def as_input(x: Tensor) -> Tensor:
-    """Images, uint8 (N, C, H, W), as floats in [0, 1]; bool, or uint8 of fewer axes, such as one-hot rows, as 0 and 1."""
+    """Images, uint8 (N, C, H, W), as floats in [0, 1]; bool, or uint8 of fewer axes (one-hot rows), as 0 and 1."""
     if x.dtype == torch.uint8 and x.dim() == 4:
         return x.to(torch.float32, memory_format=torch.channels_last).div_(255)
     return x.float() if x.dtype in (torch.uint8, torch.bool) else x
