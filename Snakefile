@@ -36,7 +36,8 @@ try:
     OVERRIDES = {"precision": config["precision"]} if config["precision"] else {}
     PAPERS = spec.papers()
     for paper in PAPERS:
-        spec.check(paper, SCALE)
+        for scale in {SCALE, "paper"}:
+            spec.check(paper, scale)
     TABLES, FIGURES = owners("tables"), owners("figures")
     NEEDS = {
         (kind, name): runs_at(paper, find(paper, name), SCALE)

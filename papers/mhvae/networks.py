@@ -11,7 +11,6 @@ decoders in logits.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 from torch import nn
@@ -24,6 +23,7 @@ from shared.models.distributions import Bernoulli, OneHotCategorical, Prior
 from shared.models.linear import Linear
 from shared.models.networks import DCGAN_FEATURES, dcgan_convolutions, dcgan_decoder, dense
 from shared.models.objectives import KLWeight
+from shared.run.devices import named
 
 
 @dataclass(frozen=True)
@@ -83,21 +83,28 @@ def _celeba_decoder(latent_dim: int) -> nn.Module:
     return dcgan_decoder(latent_dim, activation_after_dense=True)
 
 
-# In the order x_1, x_2 of the paper.
-MODALITIES: dict[str, dict[str, Modality]] = {
-    "mnist": {
+# The networks of the three experiments, which `networks` in experiments.yaml names; in the order x_1, x_2 of the paper.
+
+
+def mnist() -> dict[str, Modality]:
+    return {
         "image": perceptron(784, 512, Bernoulli(), shape=(1, 28, 28)),
         "label": perceptron(10, 128, OneHotCategorical()),
-    },
-    "fashion_mnist": {
+    }
+
+
+def fashion_mnist() -> dict[str, Modality]:
+    return {
         "image": Modality(_fashion_encoder, 128, _fashion_decoder, Bernoulli()),
         "label": perceptron(10, 128, OneHotCategorical()),
-    },
-    "celeba": {
+    }
+
+
+def celeba() -> dict[str, Modality]:
+    return {
         "image": Modality(_celeba_encoder, 512, _celeba_decoder, Bernoulli()),
         "attributes": perceptron(18, 512, Bernoulli()),
-    },
-}
+    }
 
 
 def _encoders(modalities: dict[str, Modality], latent_dim: int) -> dict[str, nn.Module]:
@@ -113,7 +120,7 @@ def _likelihoods(modalities: dict[str, Modality]) -> dict[str, Likelihood]:
 
 
 def mhvae(
-    networks: Literal["mnist", "fashion_mnist", "celeba"],
+    networks: str,
     latent_dim: PositiveInt,
     private_dims: dict[str, PositiveInt],
     core_hidden: PositiveInt,
@@ -124,8 +131,8 @@ def mhvae(
     warmup_core: NonNegativeInt,
     warmup_private: NonNegativeInt,
 ) -> BernoulliDropoutMHVAE:
-    """networks: a key of MODALITIES. core_hidden: width of the core network's three hidden layers."""
-    modalities = MODALITIES[networks]
+    """networks: the function for the modalities' own. core_hidden: width of the core network's three hidden layers."""
+    modalities = named(networks)()
     hidden_dims = {m: each.hidden_dim for m, each in modalities.items()}
     core, ones = [core_hidden] * 3, dict.fromkeys(modalities, 1.0)
     return BernoulliDropoutMHVAE(
@@ -145,13 +152,13 @@ def mhvae(
 
 
 def jmvae(
-    networks: Literal["mnist", "fashion_mnist", "celeba"],
+    networks: str,
     latent_dim: PositiveInt,
     alpha: float,
     warmup_epochs: NonNegativeInt,
 ) -> JMVAE:
-    """networks: a key of MODALITIES. The joint encoder has trunks of its own, then a layer as wide as the image's."""
-    modalities = MODALITIES[networks]
+    """networks: as above. The joint encoder has trunks of its own, then a layer as wide as the image's."""
+    modalities = named(networks)()
     joined = sum(each.hidden_dim for each in modalities.values())
     widest = max(each.hidden_dim for each in modalities.values())
     return JMVAE(
@@ -167,14 +174,14 @@ def jmvae(
 
 
 def mvae(
-    networks: Literal["mnist", "fashion_mnist", "celeba"],
+    networks: str,
     latent_dim: PositiveInt,
     reconstruction_weights: dict[str, float],
     random_subsets: NonNegativeInt,
     warmup_epochs: NonNegativeInt,
 ) -> MVAE:
-    """networks: a key of MODALITIES."""
-    modalities = MODALITIES[networks]
+    """networks: as above."""
+    modalities = named(networks)()
     return MVAE(
         encoders=_encoders(modalities, latent_dim),
         decoders=_decoders(modalities, dict.fromkeys(modalities, latent_dim)),

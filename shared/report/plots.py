@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from shared.errors import InputError
 from shared.report.compare import DIVERGED, NOT_RUN
 from shared.report.drawing import FONT, Page, literal
 
@@ -74,6 +75,9 @@ def scatter(x: str, y: str, key: str = "") -> Draw:
 
     def draw(frame: pd.DataFrame, note: str) -> Any:
         cells = {(line["row"], line["column"]): _point(line) for line in frame.to_dict("records")}
+        for column in (x, y):
+            if column not in set(frame["column"]):
+                raise InputError(f"scatter: no column {column!r}; there are {', '.join(frame['column'].unique())}")
         series: dict[str, list[tuple[str, Point, Point]]] = {}
         for row in dict.fromkeys(row for row, column in cells if column == x):
             name, value = _split(row, key) if key else (row, "")

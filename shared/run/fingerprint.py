@@ -19,6 +19,7 @@ from typing import Any
 
 from shared.data.sources import source_of
 from shared.errors import InputError
+from shared.run import spec as specification
 
 # They report, guard and store, and never touch a number; what a specification says counts by itself.
 INERT = {
@@ -46,16 +47,16 @@ def of_data(data: dict[str, Any]) -> str:
 
 
 def of_training(spec: dict[str, Any]) -> str:
-    return fingerprint(*TRAINING, spec["builder"])
+    return fingerprint(*TRAINING, *specification.callees(spec))
 
 
 def of_evaluation(spec: dict[str, Any]) -> str:
-    return fingerprint(*EVALUATION, _protocol(spec), spec["builder"])
+    return fingerprint(*EVALUATION, spec["protocol"], *_pretrained(spec), *specification.callees(spec))
 
 
 def of_protocol(spec: dict[str, Any]) -> str:
     """The part of an evaluation's code that all models of an experiment share."""
-    return fingerprint(*EVALUATION, _protocol(spec))
+    return fingerprint(*EVALUATION, spec["protocol"], *_pretrained(spec))
 
 
 def of_table(paper: str, stage: str) -> str:
@@ -66,8 +67,9 @@ def of_figure(paper: str) -> str:
     return fingerprint("shared.stages.figure:main", f"papers.{paper}.figures:FIGURES")
 
 
-def _protocol(spec: dict[str, Any]) -> str:
-    return spec.get("protocol", f"papers.{spec['paper']}.evaluation:evaluate")
+def _pretrained(spec: dict[str, Any]) -> list[str]:
+    """What makes the networks that are not trained here; those that are have fingerprints of their own."""
+    return [network.builder for network in specification.evaluators(spec).values() if network.weights]
 
 
 # ---- What the roots reach --------------------------------------------------------------------------------------------
@@ -207,7 +209,8 @@ class Module:
         self.names = dict(self.imports)
         for each in (*self.code, *self.others):
             self.names[each] = (*self.imports.get(each, ()), f"{name}.{each}")
-        self.forms: dict[str, list[str]] = {WHOLE: [Reference(f"{name}.{each}") for each in sorted(self.code) if each]}
+        whole = sorted({*self.code, *self.imports} - {OTHERS})
+        self.forms: dict[str, list[str]] = {WHOLE: [Reference(f"{name}.{each}") for each in whole]}
 
     def form_of(self, name: str) -> list[str]:
         """The normal form of a definition: references and other words."""

@@ -11,7 +11,9 @@ import ast
 import builtins
 import hashlib
 import json
+import re
 import typing
+from collections.abc import Iterator
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -33,7 +35,8 @@ OPTIMISERS = (
 # What `--config` may override for every run.
 OVERRIDES = {"precision": ("float32", "bfloat16")}
 
-Callee = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]  # module:name
+_CALLEE = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"  # module:name
+Callee = Annotated[str, StringConstraints(pattern=rf"^{_CALLEE}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -113,6 +116,8 @@ def load(paper: str) -> Paper:
         return _parsed(str(path), path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; papers with experiments: {', '.join(papers())}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from None
 
 
 @cache
@@ -134,10 +139,22 @@ def _at(node: Any, scale: str, where: str, key: str) -> Any:
             )
         if set(node) & {"demo", "reduced"} and not _is_budget(key):
             raise InputError(f"{where}: a scale may not change this; it changes data, budgets, evaluation and seeds")
-        return deepcopy(node.get(scale, node["value"]))
+        value = node.get(scale, node["value"])
+        if not _is_plain(value):
+            raise InputError(f"{where}: {value!r} is neither a number, a word, nor a list or mapping of such")
+        return deepcopy(value)
     if isinstance(node, dict):
         return {name: _at(child, scale, f"{where}.{name}", f"{key}.{name}") for name, child in node.items()}
     raise InputError(f'{where}: `{node}` has no source; write {{value: {node}, source: "place in the paper"}}')
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON can say it: YAML knows dates, bytes and sets as well."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) for key in value) and all(map(_is_plain, value.values()))
+    return (
+        all(map(_is_plain, value)) if isinstance(value, list) else value is None or isinstance(value, str | int | float)
+    )
 
 
 def _is_budget(key: str) -> bool:
@@ -209,6 +226,8 @@ def _common(paper: str, experiment: str, model: str, scale: str, seed: int) -> d
 
 def _built(entry: Model | Evaluator, arguments: dict[str, Any], where: str) -> dict[str, Any]:
     _check_call(entry.builder, arguments, where, "builder", "arguments")
+    for callee in _named_in(arguments):
+        _check_call(callee, {}, where, "arguments", "arguments")
     return {"builder": entry.builder, "arguments": arguments}
 
 
@@ -241,13 +260,17 @@ def _sweep(arguments: dict[str, Any], setting: str, entry: Model, scale: str, wh
 
 def _sweep_values(entry: Model, key: str, scale: str, where: str) -> dict[str, Any]:
     """{text in a run's name: value}. InputError: no list, an argument that the model does not have, or odd values."""
-    values, node = _at(entry.sweep[key], scale, f"{where}.sweep.{key}", "sweep"), entry.arguments
+    values = _at(entry.sweep[key], scale, f"{where}.sweep.{key}", "sweep")
+    node: Any = _at(entry.arguments, scale, f"{where}.arguments", "arguments")
     for part in key.split("."):
         node = node.get(part) if isinstance(node, dict) else None
     if node is None:
         raise InputError(f"{where}.sweep.{key}: the model has no argument of this name")
     if not isinstance(values, list) or not values or not all(isinstance(v, int | float | str) for v in values):
         raise InputError(f"{where}.sweep.{key}: write a list of numbers or names")
+    for value in values:
+        if not re.fullmatch(r"[\w.+-]+", str(value)):
+            raise InputError(f"{where}.sweep.{key}: {value!r} can't be part of a file's name; use letters and digits")
     return {str(value): value for value in values}
 
 
@@ -345,9 +368,11 @@ def evaluators(spec: dict[str, Any]) -> dict[str, Evaluator]:
     """{name: entry} of the networks that a run's evaluation uses. InputError: the experiment has none of this name."""
     known = {} if spec["paper"] == EVALUATORS else experiment_of(spec["paper"], spec["experiment"]).evaluators
     used = spec.get("evaluation", {}).get(EVALUATORS, {})
+    where = _place(spec["paper"], spec["experiment"])
+    if not isinstance(used, dict):
+        raise InputError(f"{where}.evaluation.evaluators: {used!r} is no mapping from roles to names of evaluators")
     for role, name in used.items():
-        if name not in known:
-            where = _place(spec["paper"], spec["experiment"])
+        if not isinstance(name, str) or name not in known:
             raise InputError(f"{where}.evaluation.evaluators.{role}: `{name}` is none of {', '.join(known) or 'none'}")
     return {name: known[name] for name in dict.fromkeys(used.values())}
 
@@ -370,6 +395,19 @@ def _compared(spec: dict[str, Any]) -> list[dict[str, Any]]:
         | {"training": {name: value for name, value in each["training"].items() if name != "threads"}}
         for each in (spec, *networks)
     ]
+
+
+def callees(spec: dict[str, Any]) -> list[str]:
+    """The functions that make a run's model, as `module:name`: its builder, and those that its arguments name."""
+    return [spec["builder"], *_named_in(spec["arguments"])]
+
+
+def _named_in(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _named_in(each)
+    elif isinstance(value, str) and re.fullmatch(_CALLEE, value):
+        yield value
 
 
 def training_part(spec: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,12 @@ class Interrupted(SystemExit):
 def save(path: Path, value: Any) -> None:
     """torch.save, atomic, and with bytes that depend on the value alone: given a path, torch stores its name too."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save(value, file)
+        try:
+            torch.save(value, file)
+        except RuntimeError as error:  # torch's own words for what the system said
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def from_system(error: Exception) -> bool:

@@ -92,8 +92,10 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds. A finished run takes no further step: weights and record remain."""
-        whole = {"identity": self.identity, "model": self.model.state_dict(), "position": asdict(self.position)}
+        position = asdict(self.position)
+        whole = {"identity": self.identity, "model": self.model.state_dict(), "position": position}
         if self.finished:
+            del position["seconds"]  # of this training, not of the run: the same run is the same bytes
             return whole
         random = {"noise": self.noise.get_state(), "global": [each.get_rng_state() for each in self.global_generators]}
         return whole | {"optimiser": self.optimiser.state_dict()} | random

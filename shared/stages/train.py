@@ -63,7 +63,9 @@ def main() -> None:
             "data": data,
             "history": run.position.history,
             "diverged": run.position.diverged,
-            "provenance": origin | {"seconds": round(run.position.seconds, 1), "peak_memory_mb": peak_memory_mb()},
+            "provenance": origin
+            # unknown where a lost record is written again from the weights
+            | {"seconds": round(run.position.seconds, 1) or None, "peak_memory_mb": peak_memory_mb()},
         }
         write_json(arguments.out / "train.json", record)
         progress.say(f"done in {run.position.seconds:.0f} s, {outcome(run.position)}")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from papers.mhvae.networks import MODALITIES
+from papers.mhvae import networks
 from shared.models.linear import Linear
 from shared.run.devices import build
 from shared.run.spec import resolve
@@ -75,7 +75,7 @@ def test_baselines_share_the_networks_of_the_modalities(experiment):
         return [str(module) for module in network.modules() if not list(module.children())]
 
     mhvae, jmvae, mvae = (model_of(experiment, name) for name in ("mhvae", "jmvae", "mvae"))
-    for m in MODALITIES[experiment]:
+    for m in getattr(networks, experiment)():
         own = layers(mhvae.lower_encoders[m])
         assert own == layers(mvae.encoders[m])[:-1] == layers(jmvae.encoders[m])[:-1] == layers(jmvae.joint_trunks[m])
         first = next(i for i, text in enumerate(layers(mhvae.lower_decoders[m])) if text.startswith("Linear"))

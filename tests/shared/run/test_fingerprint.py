@@ -421,10 +421,11 @@ def others():
 
 
 # Run by Pythons that have no library installed.
-# errors are worded by pydantic, which other Pythons may not have; nothing here raises one
+# other Pythons may not have pydantic and yaml, which word errors and read specifications; nothing here needs them
 OTHER_PYTHON = """
 import sys, types
 sys.modules["pydantic"] = types.SimpleNamespace(BaseModel=object, ValidationError=ValueError)
+sys.modules["shared.run.spec"] = types.ModuleType("spec")
 from shared.run import fingerprint
 print(fingerprint.fingerprint(*sys.argv[1:]))
 """
@@ -529,6 +530,8 @@ EDITS = [
     ("papers/hmvae/model.py", inside("MDVAE"), set()),
     ("papers/mhvae/networks.py", inside("mhvae"), of("mhvae")),
     ("papers/mhvae/networks.py", inside("jmvae"), set()),
+    ("papers/mhvae/networks.py", inside("mnist"), of("mhvae")),
+    ("papers/mhvae/networks.py", inside("_celeba_decoder"), set()),
     ("papers/mhvae/networks.py", more, set()),
     ("papers/mhvae/model.py", inside("MHVAE"), of("mhvae")),
     ("papers/mmvae/model.py", inside("MMVAE"), set()),
@@ -593,6 +596,26 @@ def test_an_edit_makes_again_what_it_touches_and_no_more(package):
         if found != expected:
             wrong[path, edit.__qualname__, *sorted(expected)] = sorted(found)
     assert wrong == {}
+
+
+def test_networks_that_others_trained_count_where_they_are_used(tmp_path, monkeypatch):
+    """At scale `paper` FID and precision look through Inception and ResNet-101; at demo through a network of ours."""
+    root = copy_of_this(tmp_path / "repository")
+    monkeypatch.chdir(root)
+    resolved = {scale: spec.resolve("hmvae", "oxford_flower", "mvae", scale, 0) for scale in ("demo", "paper")}
+
+    def prints():
+        fingerprint.forget()
+        return {
+            scale: (fingerprint.of_evaluation(each), fingerprint.of_protocol(each)) for scale, each in resolved.items()
+        }
+
+    before, path = prints(), root / "shared" / "metrics" / "features.py"
+    path.write_text(path.read_text(encoding="utf-8").replace("size=(224, 224)", "size=(225, 225)"), encoding="utf-8")
+    after = prints()
+    fingerprint.forget()
+    assert after["demo"] == before["demo"]
+    assert not set(after["paper"]) & set(before["paper"])
 
 
 def test_light_stages_reach_no_torch(monkeypatch, specs):
@@ -752,8 +775,8 @@ def test_every_function_that_training_and_evaluation_run_is_covered(tmp_path, mo
     prepare(DatasetSpec.from_json(spec.canonical(resolved["data"])), root, root / "runs" / "data")
     named = f"--run mhvae/mnist/{model} --scale demo --data runs/data --device cpu".split()
     covered = {
-        "train": fingerprint.reached(*fingerprint.TRAINING, resolved["builder"]),
-        "evaluate": fingerprint.reached(*fingerprint.EVALUATION, fingerprint._protocol(resolved), resolved["builder"]),
+        "train": fingerprint.reached(*fingerprint.TRAINING, *spec.callees(resolved)),
+        "evaluate": fingerprint.reached(*fingerprint.EVALUATION, resolved["protocol"], *spec.callees(resolved)),
     }
     for stage, folder in (("train", "--out"), ("evaluate", "--folder")):
         options = [folder, "runs/run", *(["--evaluators", "runs"] if stage == "evaluate" else [])]
