@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.report.drawing import Page
 from shared.report.layout import Column, Figure, Table, runs_needed, sweep, words
 from shared.report.plots import lines, scatter
 from shared.report.reported import Reported
@@ -112,3 +113,24 @@ def test_a_figure_of_numbers_is_a_table_of_its_name():
     for name, options in (("fig2", {"table": TABLE}), ("fig1_sweep", {"table": TABLE, "runs": ("e/a",)}), ("fig2", {})):
         with pytest.raises(ValueError, match="shows runs or data, or else a table of its own name"):
             Figure(name, lines("beta"), **options)
+
+
+@pytest.mark.parametrize("height", [0.8, 1.0, 3.0])
+def test_the_note_in_the_margin_stays_on_the_page_and_off_what_is_drawn(height):
+    """On a low page it takes many lines: the page then grows to the right."""
+    page = Page(7.2, height)
+    page.axes(0.1, 0.1, 6.8, height - 0.2)
+    page.text(3.0, 0.05, "above")
+    page.margin(
+        "scale: demo · flowers drawn by the package, caption features TF-IDF+SVD · not comparable with the paper"
+    )
+    page.figure.canvas.draw()
+    *_, note = page.figure.texts
+    box = note.get_window_extent()
+    (axes,) = page.figure.axes
+    width, top = page.figure.bbox.width, page.figure.bbox.height
+    assert axes.get_window_extent().x1 < box.x0
+    assert box.x1 <= width
+    assert box.y0 >= -1
+    assert box.y1 <= top + 1
+    assert axes.get_window_extent().width == pytest.approx(6.8 * page.figure.dpi)

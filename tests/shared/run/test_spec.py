@@ -201,6 +201,17 @@ def test_a_file_of_another_shape_is_one_line(tiny, old, new, parts):
             "epoch: {value: 50, demo: 6",
             ("small.training.epoch: is unknown; there are learning_rate",),
         ),
+        (
+            "value: [2, 4, 8], demo: [2, 4]",
+            "value: [2, 4, 8], demo: [d/e]",
+            ("small.sweep.hidden: 'd/e' can't be part",),
+        ),
+        ("hidden: {value: 6", "hidden: {value: 2026-11-21", ("large.arguments.hidden: datetime.date",)),
+        (
+            "taste: {value: master, demo: judge, reduced: judge",
+            "taste: {value: master, demo: [judge], reduced: judge",
+            ("line.evaluation.evaluators.taste:", "is none of"),
+        ),
         ("seeds: {value: 3, demo: 1", "seeds: {value: 3, demo: x", ("line.seeds: 'x' is not possible",)),
         ("seeds: {value: 3, demo: 1", "seeds: {value: 3, demo: 0", ("line.seeds: 0 is not possible",)),
         ("hidden: {value: 4", "hidden: {value: 0", ("small.arguments.hidden: 0 should",)),
@@ -228,6 +239,13 @@ def test_a_value_that_cannot_be_is_one_line_before_anything_runs(tiny, old, new,
     tiny(old, new)
     with refused("papers/tiny/experiments.yaml", *parts):
         spec.check("tiny", "demo")
+
+
+def test_a_file_in_another_encoding_is_one_line(tiny, tmp_path):
+    path = tmp_path / "papers" / "tiny" / "experiments.yaml"
+    path.write_bytes(path.read_bytes() + "# Grüße".encode("latin-1"))
+    with refused("papers/tiny/experiments.yaml", "not UTF-8"):
+        spec.load("tiny")
 
 
 def test_the_example_itself_is_sound(tiny):

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -701,3 +702,16 @@ def test_what_a_user_can_mend_is_one_line(repository, out, log, words):
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
     assert words in result.stderr.splitlines()[-1]
+
+
+def test_a_full_disk_while_saving_is_the_systems_own_error(monkeypatch):
+    """torch says `enforce fail at inline_container.cc` in its place."""
+
+    @contextmanager
+    def full(path):
+        yield Path("/dev/full")
+
+    monkeypatch.setattr(storage, "atomic_path", full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        storage.save(Path("weights.pt"), {"w": torch.zeros(100_000)})
+    assert caught.value.errno == errno.ENOSPC
