@@ -193,6 +193,7 @@ def miniature(root):
         experiment = content["experiments"]["oxford_flower"]
         experiment["data"]["images_per_class"]["demo"] = 4
         experiment["training"]["epochs"]["demo"] = 1
+        experiment["training"]["batch_size"]["demo"] = 64
         experiment["evaluators"]["feature_classifier"]["training"]["epochs"]["demo"] = 1
         experiment["evaluation"]["variance_samples"]["demo"] = 2
         experiment["evaluation"]["variance_captions"]["demo"] = 4

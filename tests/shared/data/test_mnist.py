@@ -135,11 +135,23 @@ def test_digits_are_enlarged_upright_and_keep_their_labels():
     assert data.stand_in
     assert not data.official
     assert "scikit-learn" in data.description
-    total = sum(len(part["x1"]) for part in data.splits.values())
-    assert total == 1797
+    sizes = {name: len(part["x1"]) for name, part in data.splits.items()}
+    assert sizes == {"train": 5 * 1374, "val": 153, "test": 270}  # those for training in five versions
     for part in data.splits.values():
         assert part["x1"].shape[1:] == (1, 28, 28)
         assert (part["x2"].argmax(1) == part["labels"]).all()
+
+
+def test_distorted_digits_are_others_but_stay_where_they_are():
+    """No digit that is tested has a version in training: each version is of its own training image."""
+    images = digits.load(DatasetSpec("mnist", "digits"), None).splits["train"]["x1"].astype(float)
+    own, *versions = images.reshape(5, 1374, 784)
+    for version in versions:
+        assert (np.abs(version - own).max(axis=1) > 30).all()
+        same = [np.corrcoef(a, b)[0, 1] for a, b in zip(own[:200], version[:200], strict=True)]
+        other = [np.corrcoef(a, b)[0, 1] for a, b in zip(own[:200], version[1:201], strict=True)]
+        assert np.median(same) > 0.8
+        assert np.median(other) < 0.4
 
 
 def test_digits_are_24_pixels_high():

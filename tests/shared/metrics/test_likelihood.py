@@ -325,7 +325,7 @@ def test_other_data_points_change_nothing_with_batch_normalisation():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = networks.mhvae(
-            "mnist",
+            "papers.mhvae.networks:mnist",
             latent_dim=4,
             private_dims={"image": 4, "label": 4},
             core_hidden=8,
