@@ -151,7 +151,7 @@ def test_distorted_digits_are_others_but_stay_where_they_are():
         same = [np.corrcoef(a, b)[0, 1] for a, b in zip(own[:200], version[:200], strict=True)]
         other = [np.corrcoef(a, b)[0, 1] for a, b in zip(own[:200], version[1:201], strict=True)]
         assert np.median(same) > 0.8
-        assert np.median(other) < 0.4
+        assert np.median(other) < 0.6
 
 
 def test_digits_are_24_pixels_high():
