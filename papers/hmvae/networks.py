@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from papers.hmvae.model import HMVAE, MDVAE, ModalityHierarchy, UniformDropoutMHVAE
 from papers.mmvae.model import MMVAE
 from shared.models.baselines.mvae import MVAE
-from shared.models.contract import Likelihood
+from shared.models.contract import Likelihood, per_modality
 from shared.models.distributions import Bernoulli, LearnedNormal, Prior
 from shared.models.linear import Linear
 from shared.models.networks import DCGAN_FEATURES, dcgan_convolutions, dcgan_decoder, dense
@@ -105,6 +105,7 @@ def mmvae(latent_dim: PositiveInt, warmup_epochs: NonNegativeInt) -> MMVAE:
 
 def mdvae(latent_dim: PositiveInt, private_dims: dict[str, PositiveInt], warmup_epochs: NonNegativeInt) -> MDVAE:
     """Table 6. The encoder's output holds both posteriors, the decoder's input both latent variables (its caption)."""
+    private_dims = per_modality("private_dims", private_dims, ("image", "caption"), None)
     code = {m: latent_dim + private for m, private in private_dims.items()}
     encoders = {
         "image": nn.Sequential(
@@ -130,6 +131,7 @@ def mhvae(
     warmup_private: NonNegativeInt,
 ) -> UniformDropoutMHVAE:
     """Tables 7 (x <-> h, z) and 8 (h -> g, g -> z, h -> z)."""
+    private_dims = per_modality("private_dims", private_dims, ("image", "caption"), None)
     hidden = 512
     return UniformDropoutMHVAE(
         lower_encoders={

@@ -18,7 +18,7 @@ from torch import nn
 from papers.mhvae.model import BernoulliDropoutMHVAE
 from shared.models.baselines.jmvae import JMVAE
 from shared.models.baselines.mvae import MVAE
-from shared.models.contract import Likelihood
+from shared.models.contract import Likelihood, per_modality
 from shared.models.distributions import Bernoulli, OneHotCategorical, Prior
 from shared.models.linear import Linear
 from shared.models.networks import DCGAN_FEATURES, dcgan_convolutions, dcgan_decoder, dense
@@ -133,6 +133,7 @@ def mhvae(
 ) -> BernoulliDropoutMHVAE:
     """networks: the function for the modalities' own. core_hidden: width of the core network's three hidden layers."""
     modalities = named(networks)()
+    private_dims = per_modality("private_dims", private_dims, tuple(modalities), None)
     hidden_dims = {m: each.hidden_dim for m, each in modalities.items()}
     core, ones = [core_hidden] * 3, dict.fromkeys(modalities, 1.0)
     return BernoulliDropoutMHVAE(

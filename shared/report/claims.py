@@ -10,7 +10,7 @@ by side, the two words change places:
 - `correlates`: `rows` in order; their values' rank correlation (Kendall) with that order is positive, which
   asks less than `monotone`. `direction` as above.
 - `on_par`: each of `rows` differs from the first by at most `share` of its value.
-- `only_never_worst`: `row`, a list, are exactly those of `rows` that are the worst of no column.
+- `only_never_worst`: `row`, a list, are exactly those of `rows` that are the worst of no column, by their means alone.
 """
 
 from collections.abc import Callable, Iterator, Mapping

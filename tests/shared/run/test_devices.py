@@ -60,7 +60,10 @@ def test_weights_that_do_not_fit_are_one_line(tmp_path):
 
 def test_values_that_the_model_refuses_are_one_line():
     spec = resolve("mhvae", "mnist", "mhvae", "demo", 0)
-    spec["arguments"]["dropout"] = {"image": 0.5, "labl": 0.5}
+    spec["arguments"]["private_dims"] = {"image": 16, "labl": 16}
+    with pytest.raises(InputError, match=r"\Amhvae/mnist/mhvae: arguments: private_dims: labl[^\n]*\Z"):
+        build(spec)
+    spec["arguments"] |= {"private_dims": {"image": 16, "label": 16}, "dropout": {"image": 0.5, "labl": 0.5}}
     with pytest.raises(InputError, match=r"\Amhvae/mnist/mhvae: arguments: dropout: labl[^\n]*\Z"):
         build(spec)
 
