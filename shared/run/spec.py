@@ -246,41 +246,41 @@ def _training(
 def _sweep(arguments: dict[str, Any], setting: str, entry: Model, scale: str, where: str) -> None:
     """Set one swept argument to one of its values. InputError: it is not swept, or not over this value."""
     key, _, text = setting.partition("=")
-    values = {} if key not in entry.sweep else _sweep_values(entry, key, scale, where)
+    own, values = (None, {}) if key not in entry.sweep else _sweep_values(entry, key, scale, where)
     if text not in values:
         known = [f"~{key}={value}" for value in values] or [f"~{other}=..." for other in entry.sweep]
         raise InputError(f"{where}: no sweep `~{setting}` at scale {scale}; there are {', '.join(known) or 'none'}")
+    if own == values[text]:
+        raise InputError(f"{where}: `~{setting}` is the model's own value: that run is called without it")
     *path, last = key.split(".")
     for part in path:
         arguments = arguments[part]
-    if arguments[last] == values[text]:
-        raise InputError(f"{where}: `~{setting}` is the model's own value: that run is called without it")
     arguments[last] = values[text]
 
 
-def _sweep_values(entry: Model, key: str, scale: str, where: str) -> dict[str, Any]:
-    """{text in a run's name: value}. InputError: no list, an argument that the model does not have, or odd values."""
+def _sweep_values(entry: Model, key: str, scale: str, where: str) -> tuple[Any, dict[str, Any]]:
+    """The model's own value of an argument, and those it is swept over by their text in a run's name.
+
+    InputError: no list, an argument that the model does not have, or odd values.
+    """
     values = _at(entry.sweep[key], scale, f"{where}.sweep.{key}", "sweep")
-    node: Any = _at(entry.arguments, scale, f"{where}.arguments", "arguments")
+    own: Any = _at(entry.arguments, scale, f"{where}.arguments", "arguments")
     for part in key.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
-    if node is None:
+        own = own.get(part) if isinstance(own, dict) else None
+    if own is None:
         raise InputError(f"{where}.sweep.{key}: the model has no argument of this name")
     if not isinstance(values, list) or not values or not all(isinstance(v, int | float | str) for v in values):
         raise InputError(f"{where}.sweep.{key}: write a list of numbers or names")
     for value in values:
         if not re.fullmatch(r"[\w.+-]+", str(value)):
             raise InputError(f"{where}.sweep.{key}: {value!r} can't be part of a file's name; use letters and digits")
-    return {str(value): value for value in values}
+    return own, {str(value): value for value in values}
 
 
 def swept(paper: str, experiment: str, model: str, key: str, scale: str) -> dict[Any, str]:
     """{value: run, as experiment/model} of a model's sweep; the model's own value, if listed, is its own run."""
     entry, where = experiment_of(paper, experiment).models[model], f"{_place(paper, experiment)}.{model}"
-    values = _sweep_values(entry, key, scale, where)
-    own: Any = _at(entry.arguments, scale, f"{where}.arguments", "arguments")
-    for part in key.split("."):
-        own = own[part]
+    own, values = _sweep_values(entry, key, scale, where)
     return {v: f"{experiment}/{model}" + ("" if v == own else f"~{key}={text}") for text, v in values.items()}
 
 
