@@ -4,7 +4,7 @@ Every toy is built twice from the same numbers: as a model of the package, and a
 numpy. What the model estimates by sampling is then known exactly, from linear algebra and scipy alone.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -281,33 +281,52 @@ class Hierarchy:
     merges: list[Map]
     posteriors: list[Head]
     decoder: Head
+    projections: list[Map] | None = None
 
     def network(self) -> ModalityHierarchy:
         parts = (self.bottom_up, self.top_down, self.priors, self.merges, self.posteriors)
         bottom_up, top_down, priors, merges, posteriors = ([layer.network() for layer in part] for part in parts)
         expert, decoder = self.expert.network(), self.decoder.network()
-        return ModalityHierarchy(bottom_up, expert, top_down, priors, merges, posteriors, decoder)
+        projections = self.projections and [layer.network() for layer in self.projections]
+        return ModalityHierarchy(bottom_up, expert, top_down, priors, merges, posteriors, decoder, projections)
 
-    def _chain(self, m: str) -> list[tuple[int, str, str]]:
-        """(level, its latent variable, the one above), from the top down."""
-        levels = range(len(self.priors), 0, -1)
-        return [(i, f"z_{m}_{i}", "g" if i == len(self.priors) else f"z_{m}_{i + 1}") for i in levels]
+    def _chain(self, m: str) -> Iterator[tuple[int, str, Values, np.ndarray]]:
+        """(level, its latent variable, h_t as weights of the variables above and a bias), from the top down.
+
+        Last, as level 0 of the modality itself, what the decoder gets.
+        """
+        size = self.top_down[-1].weight.shape[1]
+        weights, bias = {"g": np.eye(size)}, np.zeros(size)
+        for i in range(len(self.priors), 0, -1):
+            z, down = f"z_{m}_{i}", self.top_down[i - 1]
+            weights, bias = {above: down.weight @ weight for above, weight in weights.items()}, down(bias)
+            yield i, z, weights, bias
+            if self.projections:
+                weights, bias = weights | {z: self.projections[i - 1].weight}, bias + self.projections[i - 1].bias
+            else:
+                size = len(self.priors[i - 1].scale)
+                weights, bias = {z: np.eye(size)}, np.zeros(size)
+        yield 0, m, weights, bias
 
     def add_prior(self, p: LinearGaussian, m: str) -> None:
-        for i, z, above in self._chain(m):
-            prior, top_down = self.priors[i - 1], self.top_down[i - 1]
-            p.add(z, prior(top_down.bias), prior.scale, **{above: prior.weight @ top_down.weight})
+        for i, z, weights, bias in self._chain(m):
+            if i:
+                prior = self.priors[i - 1]
+                p.add(z, prior(bias), prior.scale, **{above: prior.weight @ w for above, w in weights.items()})
 
     def add_likelihood(self, p: LinearGaussian, m: str) -> None:
-        p.add(m, self.decoder.bias, self.decoder.scale, **{f"z_{m}_1": self.decoder.weight})
+        *_, (_, _, weights, bias) = self._chain(m)
+        weights = {above: self.decoder.weight @ weight for above, weight in weights.items()}
+        p.add(m, self.decoder(bias), self.decoder.scale, **weights)
 
     def add_posterior(self, q: LinearGaussian, m: str, x: np.ndarray) -> None:
         states = self.states(x)
-        for i, z, above in self._chain(m):
-            posterior, merge, top_down = self.posteriors[i - 1], self.merges[i - 1], self.top_down[i - 1]
-            at_zero = posterior(merge(np.concatenate([top_down.bias, states[i - 1]])))
-            from_top = merge.weight[:, : len(top_down.bias)] @ top_down.weight
-            q.add(z, at_zero, posterior.scale, **{above: posterior.weight @ from_top})
+        for i, z, weights, bias in self._chain(m):
+            if i:
+                posterior, merge = self.posteriors[i - 1], self.merges[i - 1]
+                at_zero = posterior(merge(np.concatenate([bias, states[i - 1]])))
+                from_top = posterior.weight @ merge.weight[:, : len(bias)]
+                q.add(z, at_zero, posterior.scale, **{above: from_top @ weight for above, weight in weights.items()})
 
     def states(self, x: np.ndarray) -> list[np.ndarray]:
         states = []
@@ -341,8 +360,8 @@ def _hmvae(hierarchies: dict[str, Hierarchy], numbers: Numbers, latent_dim: int,
     return Toy(model, p, components, _point(p, hierarchies, numbers))
 
 
-def hmvae(depths: Mapping[str, int], seed: int = 0, warmup: int = 0) -> Toy:
-    """depths: L(m) of each modality, g included."""
+def hmvae(depths: Mapping[str, int], seed: int = 0, warmup: int = 0, residual: bool = False) -> Toy:
+    """depths: L(m) of each modality, g included. residual: the top-down state passes the latent variables."""
     numbers = Numbers(seed)
     hierarchies = {}
     for m, depth in depths.items():
@@ -350,11 +369,12 @@ def hmvae(depths: Mapping[str, int], seed: int = 0, warmup: int = 0) -> Toy:
         hierarchies[m] = Hierarchy(
             bottom_up=[numbers.map(X if i == 1 else H, H) for i in levels],
             expert=numbers.posterior(H, G),
-            top_down=[numbers.map(G if i == depth - 1 else Z, H) for i in levels],
+            top_down=[numbers.map(G if i == depth - 1 else H if residual else Z, H) for i in levels],
             priors=[numbers.head(H, Z) for _ in levels],
             merges=[numbers.map(2 * H, H) for _ in levels],
             posteriors=[numbers.posterior(H, Z) for _ in levels],
-            decoder=numbers.likelihood(Z, X),
+            decoder=numbers.likelihood(H if residual else Z, X),
+            projections=[numbers.map(Z, H) for _ in levels] if residual else None,
         )
     return _hmvae(hierarchies, numbers, G, warmup)
 

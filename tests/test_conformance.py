@@ -162,11 +162,12 @@ def test_samples_carry_their_density(case):
 def recomputed(model, given, m, latents):
     """log q(g, own latent variables of m | given)."""
     q, evidence = model.encode(given)
-    log_q, above = q.log_prob(latents["g"]), fold(latents["g"])
+    log_q, state = q.log_prob(latents["g"]), model.top(m, fold(latents["g"]))
     for level in model.levels(m):
-        _, q = model.conditionals(m, level, above, evidence[m], SAMPLES)
-        above = fold(latents[f"z_{m}_{level}"])
-        log_q = log_q + unfold(q.log_prob(above), SAMPLES)
+        _, q = model.conditionals(m, level, state, evidence[m], SAMPLES)
+        z = fold(latents[f"z_{m}_{level}"])
+        log_q = log_q + unfold(q.log_prob(z), SAMPLES)
+        state = model.below(m, level, state, z)
     return log_q
 
 

@@ -89,12 +89,12 @@ def at_means(model: SharedLatentVAE, latents: Latents, m: str, levels: Sequence[
     From the top of these levels down, so that each mean is conditioned on the one above it.
     """
     latents = dict(latents)
-    samples, above = len(latents["g"]), fold(latents["g"])
+    samples, state = len(latents["g"]), model.top(m, fold(latents["g"]))
     for level in model.levels(m):
         if level in levels:
-            p, _ = model.conditionals(m, level, above, None, samples)
+            p, _ = model.conditionals(m, level, state, None, samples)
             latents[f"z_{m}_{level}"] = unfold(p.mean, samples)
-        above = fold(latents[f"z_{m}_{level}"])
+        state = model.below(m, level, state, fold(latents[f"z_{m}_{level}"]))
     return latents
 
 

@@ -28,6 +28,9 @@ class ModalityHierarchy(nn.Module):
     merges[i]: <h_t, h_b>, concatenated along axis 1 -> h_j (Eq. 16).
     posteriors[i]: h_j -> parameters of q(z_i | z_i+1, x_m) (Eq. 17).
     decoder: z_1 -> parameters of p(x_m | z_1).
+    projections[i]: z_i -> what it adds to h_t where the top-down state passes the latent variables (Child, 2021): then
+    h_t + projections[i](z_i) takes the place of z_i, and p(z_i | z_i+1) becomes p(z_i | g, all z above). None: the
+    hierarchy is Markov, as Eq. 4 is printed.
     """
 
     def __init__(
@@ -39,10 +42,12 @@ class ModalityHierarchy(nn.Module):
         merges: Sequence[nn.Module],
         posteriors: Sequence[nn.Module],
         decoder: nn.Module,
+        projections: Sequence[nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        if len({len(part) for part in (bottom_up, top_down, priors, merges, posteriors)}) != 1:
-            raise ValueError("bottom_up, top_down, priors, merges and posteriors need one network per level")
+        of_levels = [bottom_up, top_down, priors, merges, posteriors] + ([] if projections is None else [projections])
+        if len({len(part) for part in of_levels}) != 1:
+            raise ValueError("bottom_up, top_down, priors, merges, posteriors and projections: one network per level")
         self.bottom_up = nn.ModuleList(bottom_up)
         self.expert = expert
         self.top_down = nn.ModuleList(top_down)
@@ -50,6 +55,7 @@ class ModalityHierarchy(nn.Module):
         self.merges = nn.ModuleList(merges)
         self.posteriors = nn.ModuleList(posteriors)
         self.decoder = decoder
+        self.projections = None if projections is None else nn.ModuleList(projections)
 
     def states(self, x: Tensor) -> list[Tensor]:
         """h_b of every level, from level 1 up."""
@@ -85,19 +91,28 @@ class HMVAE(SharedLatentVAE):
     def levels(self, m: str) -> range:
         return range(len(self.hierarchies[m].priors), 0, -1)
 
+    def top(self, m: str, g: Tensor) -> Tensor:
+        """h_t of the level below g."""
+        return self.hierarchies[m].top_down[-1](g)
+
     def conditionals(
-        self, m: str, level: int, above: Tensor, evidence: Sequence[Tensor] | None, samples: int
+        self, m: str, level: int, state: Tensor, evidence: Sequence[Tensor] | None, samples: int
     ) -> tuple[Independent, Independent | None]:
-        networks, i = self.hierarchies[m], level - 1
-        h_t = networks.top_down[i](above)
+        networks, i, h_t = self.hierarchies[m], level - 1, state
         p = normal(networks.priors[i](h_t))
         if evidence is None:
             return p, None
         h_b = repeat(evidence[i], samples)
         return p, normal(networks.posteriors[i](networks.merges[i](torch.cat([h_t, h_b], dim=1))))
 
-    def decoder_output(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
-        return self.hierarchies[m].decoder(z)
+    def below(self, m: str, level: int, state: Tensor, z: Tensor) -> Tensor:
+        """h_t of the level below, or below the lowest level what the decoder gets."""
+        networks, i = self.hierarchies[m], level - 1
+        passed = z if networks.projections is None else state + networks.projections[i](z)
+        return networks.top_down[i - 1](passed) if i else passed
+
+    def decoder_output(self, m: str, g: Tensor, state: Tensor) -> Tensor:
+        return self.hierarchies[m].decoder(state)
 
 
 class MDVAE(SharedLatentVAE):
@@ -138,13 +153,13 @@ class MDVAE(SharedLatentVAE):
         return range(1, 0, -1)
 
     def conditionals(
-        self, m: str, level: int, above: Tensor, evidence: Independent | None, samples: int
+        self, m: str, level: int, state: Tensor, evidence: Independent | None, samples: int
     ) -> tuple[Independent, Independent | None]:
-        p = self.private_priors[m](len(above))
+        p = self.private_priors[m](len(state))
         return p, None if evidence is None else repeated(evidence, samples)
 
-    def decoder_output(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
-        return self.decoders[m](torch.cat([g, z], dim=1))
+    def decoder_output(self, m: str, g: Tensor, state: Tensor) -> Tensor:
+        return self.decoders[m](torch.cat([g, state], dim=1))
 
 
 class UniformDropoutMHVAE(MHVAE):

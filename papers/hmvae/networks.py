@@ -8,6 +8,8 @@ Every encoder ends in 2 D outputs, mean and raw scale of a normal distribution (
 image decoders end in logits, since the sigmoid that the tables print is part of the Bernoulli likelihood.
 """
 
+from typing import Literal
+
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
@@ -235,8 +237,11 @@ class Bottleneck(nn.Module):
         return x + self.layers(x) if self.residual else self.layers(x)
 
 
-def deep_image_hierarchy(latent_dim: int, channels: int) -> ModalityHierarchy:
-    """L(1) = 5: latent variables of `channels` x 16², 8², 4², 2² under g, and one width for all maps around them."""
+def deep_image_hierarchy(latent_dim: int, channels: int, top_down: Literal["residual", "markov"]) -> ModalityHierarchy:
+    """L(1) = 5: latent variables of `channels` x 16², 8², 4², 2² under g, and one width for all maps around them.
+
+    top_down: `residual` lets the state pass the latent variables, which add to it; `markov` makes it of them (Eq. 4).
+    """
     width, levels, top, vector = 64, 4, 2, 896
     size = width * top**2
 
@@ -244,31 +249,38 @@ def deep_image_hierarchy(latent_dim: int, channels: int) -> ModalityHierarchy:
         stem = [nn.Conv2d(3, width, 4, 2, 1), Bottleneck(width, width)] if level == 1 else []  # 32x32
         return nn.Sequential(*stem, nn.AvgPool2d(2), Bottleneck(width, width))
 
-    def top_down(level: int) -> nn.Sequential:
+    def to_state(level: int) -> nn.Module:
         if level < levels:
-            up = [nn.Conv2d(channels, width, 1), nn.UpsamplingNearest2d(scale_factor=2)]
-        else:
-            up = [dense(latent_dim, vector, vector, size, activation=nn.GELU), nn.Unflatten(1, (width, top, top))]
-        return nn.Sequential(*up, Bottleneck(width, width))
+            return nn.UpsamplingNearest2d(scale_factor=2)
+        return nn.Sequential(
+            dense(latent_dim, vector, vector, size, activation=nn.GELU), nn.Unflatten(1, (width, top, top))
+        )
 
     each_level = range(1, levels + 1)
+    projections = [nn.Conv2d(channels, width, 1) for _ in each_level]
+    decoder = nn.Sequential(
+        Bottleneck(width, width),
+        nn.UpsamplingNearest2d(scale_factor=2),  # 32x32
+        Bottleneck(width, width),
+        nn.Conv2d(width, 32, 1),  # as many channels before the last layer as in all other decoders
+        nn.GELU(),
+        nn.UpsamplingNearest2d(scale_factor=2),  # 64x64
+        nn.Conv2d(32, 3, 3, 1, 1),
+    )
+    below = [nn.Sequential(to_state(level), Bottleneck(width, width)) for level in each_level]
+    if top_down == "markov":
+        *below, highest = below
+        below = [*(nn.Sequential(*pair) for pair in zip(projections[1:], below, strict=True)), highest]
+        decoder = nn.Sequential(projections[0], decoder)
     return ModalityHierarchy(
         bottom_up=[bottom_up(level) for level in each_level],
         expert=nn.Sequential(nn.GELU(), nn.Flatten(), dense(size, vector, vector, 2 * latent_dim, activation=nn.GELU)),
-        top_down=[top_down(level) for level in each_level],
+        top_down=below,
         priors=[nn.Conv2d(width, 2 * channels, 1) for _ in each_level],
         merges=[Bottleneck(2 * width, width) for _ in each_level],
         posteriors=[nn.Conv2d(width, 2 * channels, 1) for _ in each_level],
-        decoder=nn.Sequential(
-            nn.Conv2d(channels, width, 1),
-            Bottleneck(width, width),
-            nn.UpsamplingNearest2d(scale_factor=2),  # 32x32
-            Bottleneck(width, width),
-            nn.Conv2d(width, 32, 1),  # as many channels before the last layer as in all other decoders
-            nn.GELU(),
-            nn.UpsamplingNearest2d(scale_factor=2),  # 64x64
-            nn.Conv2d(32, 3, 3, 1, 1),
-        ),
+        decoder=decoder,
+        projections=None if top_down == "markov" else projections,
     )
 
 
@@ -284,11 +296,15 @@ def hmvae_shallow(
 
 
 def hmvae_deep(
-    latent_dim: PositiveInt, channels: PositiveInt, caption_dim: PositiveInt, warmup_epochs: NonNegativeInt
+    latent_dim: PositiveInt,
+    channels: PositiveInt,
+    caption_dim: PositiveInt,
+    warmup_epochs: NonNegativeInt,
+    top_down: Literal["residual", "markov"],
 ) -> HMVAE:
     """L(1) = 5, L(2) = 2, six latent variables."""
     hierarchies = {
-        "image": deep_image_hierarchy(latent_dim, channels),
+        "image": deep_image_hierarchy(latent_dim, channels, top_down),
         "caption": caption_hierarchy(latent_dim, caption_dim),
     }
     return HMVAE(hierarchies, likelihoods(), Prior(latent_dim), KLWeight(warmup_epochs))

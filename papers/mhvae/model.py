@@ -82,12 +82,12 @@ class MHVAE(SharedLatentVAE):
         return range(1, 0, -1)
 
     def conditionals(
-        self, m: str, level: int, above: Tensor, evidence: Independent | None, samples: int
+        self, m: str, level: int, state: Tensor, evidence: Independent | None, samples: int
     ) -> tuple[Independent, Independent | None]:
-        return normal(self.upper_decoders[m](above)), None if evidence is None else repeated(evidence, samples)
+        return normal(self.upper_decoders[m](state)), None if evidence is None else repeated(evidence, samples)
 
-    def decoder_output(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
-        return self.lower_decoders[m](z)
+    def decoder_output(self, m: str, g: Tensor, state: Tensor) -> Tensor:
+        return self.lower_decoders[m](state)
 
     def loss(self, batch: Batch, epoch: int, samples: int, generator: Generator) -> Loss:
         """Eq. 13 with its sign turned, summed over the masks, the mean over the batch in nats.

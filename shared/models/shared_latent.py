@@ -1,10 +1,13 @@
 """The family that all models here belong to: one shared latent variable g above each modality's own chain.
 
-    p(x, g, z) = p(g) ∏_m p(x_m | g, z_m,1) ∏_i p(z_m,i | z_m,i+1),   z_m,L(m) = g
+    p(x, g, z) = p(g) ∏_m p(x_m | g, z_m) ∏_i p(z_m,i | g, z_m,>i)
 
 A modality's chain may be empty (MVAE, MMVAE), one variable independent of g (MDVAE), one that depends on g (MHVAE),
 or deep (HMVAE). Models differ in the posterior, the chain and the objective; sampling, densities, decoding and
 the plain ELBO are the same and stand here.
+
+What a level knows of all those above it is one tensor, the state. It is g at the top and each z in turn where the
+chain is Markov, as it is unless a model says otherwise by `top` and `below`.
 """
 
 from abc import abstractmethod
@@ -41,21 +44,29 @@ class SharedLatentVAE(MultimodalVAE):
         """q(g | given), and for each given modality what the posteriors of its own chain need of x_m."""
 
     @abstractmethod
-    def decoder_output(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
-        """Parameters of p(x_m | g, z_m,1), (N, ...): g (N, D), z is z_m,1 or None if the chain is empty."""
+    def decoder_output(self, m: str, g: Tensor, state: Tensor) -> Tensor:
+        """Parameters of p(x_m | g, z_m), (N, ...): g (N, D), and the state below the chain; g if it is empty."""
 
     def levels(self, m: str) -> range:
         """Levels of the modality's chain, from the one below g down to 1. Empty by default."""
         return range(0)
 
-    def conditionals(
-        self, m: str, level: int, above: Tensor, evidence: Any, samples: int
-    ) -> tuple[Independent, Independent | None]:
-        """p(z_level | above) and q(z_level | above, x_m), batch shape (K B,); the latter None without evidence.
+    def top(self, m: str, g: Tensor) -> Tensor:
+        """The state above the modality's chain, (N, ...), of g (N, D)."""
+        return g
 
-        above: z_m,level+1, or g for the highest level, (K B, ...). evidence: of B data points, or None.
+    def conditionals(
+        self, m: str, level: int, state: Tensor, evidence: Any, samples: int
+    ) -> tuple[Independent, Independent | None]:
+        """p(z_level | state) and q(z_level | state, x_m), batch shape (K B,); the latter None without evidence.
+
+        state: above the level, (K B, ...). evidence: of B data points, or None.
         """
         raise ValueError(f"{type(self).__name__} has no latent variable of level {level} for {m}")
+
+    def below(self, m: str, level: int, state: Tensor, z: Tensor) -> Tensor:
+        """The state below a level, (N, ...), of the one above it and its latent variable (N, ...)."""
+        return z
 
     @property
     def latent_variables(self) -> int:
@@ -75,12 +86,13 @@ class SharedLatentVAE(MultimodalVAE):
         g = sample(q_g, samples, generator)
         terms = {"kl_g": kl(q_g, self.prior(g.shape[1]), g).mean()}
         for m in x:
-            z, above = None, fold(g)
+            state = self.top(m, fold(g))
             for level in self.levels(m):
-                p, q = self.conditionals(m, level, above, evidence[m], samples)
-                z = above = sample(q, 1, generator)[0]
+                p, q = self.conditionals(m, level, state, evidence[m], samples)
+                z = sample(q, 1, generator)[0]
                 terms[f"kl_{m}_{level}"] = kl(q, p, z).mean()
-            parameters = unfold(self.decoder_output(m, fold(g), z), samples)
+                state = self.below(m, level, state, z)
+            parameters = unfold(self.decoder_output(m, fold(g), state), samples)
             terms[f"log_p_{m}"] = self.likelihoods[m].log_prob(parameters, x[m]).mean()
         return terms
 
@@ -103,32 +115,39 @@ class SharedLatentVAE(MultimodalVAE):
         q_g, evidence = self.encode(given) if given else (self.prior(batch), {})
         g = sample(q_g, samples, generator)
         latents, log_q = {"g": g}, q_g.log_prob(g)
-        for m in self.modalities:
-            above = fold(g)
-            for level in self.levels(m) if targets is None or m in targets else ():
-                p, q = self.conditionals(m, level, above, evidence.get(m), samples)
+        for m in self.modalities if targets is None else [m for m in self.modalities if m in targets]:
+            state = self.top(m, fold(g))
+            for level in self.levels(m):
+                p, q = self.conditionals(m, level, state, evidence.get(m), samples)
                 proposal = p if q is None else q
-                above = sample(proposal, 1, generator)[0]
-                latents[f"z_{m}_{level}"] = unfold(above, samples)
-                log_q = log_q + unfold(proposal.log_prob(above), samples)
+                z = sample(proposal, 1, generator)[0]
+                latents[f"z_{m}_{level}"] = unfold(z, samples)
+                log_q = log_q + unfold(proposal.log_prob(z), samples)
+                state = self.below(m, level, state, z)
         return latents, log_q
 
     def log_prior(self, latents: Latents) -> Tensor:
         g = latents["g"]
         samples, points = g.shape[:2]
         log_p = self.prior(points).log_prob(g)
-        for m in self.modalities:
-            above = fold(g)
-            for level in self.levels(m) if f"z_{m}_1" in latents else ():
-                p, _ = self.conditionals(m, level, above, None, samples)
-                above = fold(latents[f"z_{m}_{level}"])
-                log_p = log_p + unfold(p.log_prob(above), samples)
+        for m in [m for m in self.modalities if f"z_{m}_1" in latents]:
+            state = self.top(m, fold(g))
+            for level in self.levels(m):
+                p, _ = self.conditionals(m, level, state, None, samples)
+                z = fold(latents[f"z_{m}_{level}"])
+                log_p = log_p + unfold(p.log_prob(z), samples)
+                state = self.below(m, level, state, z)
         return log_p
 
     def decode(self, latents: Latents, targets: Sequence[str]) -> Batch:
-        g = latents["g"]
-        own = {t: fold(latents[f"z_{t}_1"]) if self.levels(t) else None for t in targets}
-        return {t: unfold(self.decoder_output(t, fold(g), z), len(g)) for t, z in own.items()}
+        g = fold(latents["g"])
+        parameters = {}
+        for t in targets:
+            state = self.top(t, g)
+            for level in self.levels(t):
+                state = self.below(t, level, state, fold(latents[f"z_{t}_{level}"]))
+            parameters[t] = unfold(self.decoder_output(t, g, state), len(latents["g"]))
+        return parameters
 
 
 def total(terms: Mapping[str, Tensor], prefix: str) -> Tensor:

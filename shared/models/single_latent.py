@@ -44,5 +44,5 @@ class SingleLatentVAE(SharedLatentVAE):
     def encode(self, given: Batch) -> tuple[Distribution, Evidence]:
         return self.combine(list(self.experts(given).values())), {}
 
-    def decoder_output(self, m: str, g: Tensor, z: Tensor | None) -> Tensor:
+    def decoder_output(self, m: str, g: Tensor, state: Tensor) -> Tensor:
         return self.decoders[m](g)

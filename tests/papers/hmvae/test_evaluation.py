@@ -85,12 +85,12 @@ class Answers(SharedLatentVAE):
     def levels(self, m):
         return range(3, 0, -1)
 
-    def conditionals(self, m, level, above, evidence, samples):
-        zero = torch.zeros(len(above), 1)
+    def conditionals(self, m, level, state, evidence, samples):
+        zero = torch.zeros(len(state), 1)
         return diagonal(zero, zero + 1), None
 
-    def decoder_output(self, m, g, z):
-        return self.answers[m](g[:, 0].long(), g[:, 1], z[:, 0])
+    def decoder_output(self, m, g, state):
+        return self.answers[m](g[:, 0].long(), g[:, 1], state[:, 0])
 
     def encode(self, given):
         raise NotImplementedError

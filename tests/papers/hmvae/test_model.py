@@ -6,7 +6,10 @@ import torch
 
 from papers.hmvae.model import ModalityHierarchy, UniformDropoutMHVAE
 from tests.linear_gaussian import (
+    G,
+    H,
     X,
+    Z,
     assert_gradients_match_differences,
     assert_mean,
     exact_hmvae,
@@ -25,18 +28,20 @@ DEPTHS = [{"a": 2, "b": 2}, {"a": 3, "b": 2}, {"a": 2, "b": 3, "c": 2}]
 # ---- HMVAE ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("samples", [1, 2, 3])
 @pytest.mark.parametrize("depths", DEPTHS)
-def test_loss_is_the_bound(depths, samples):
+def test_loss_is_the_bound(depths, samples, residual):
     """-ELBO (Eq. 6) in expectation, with one sample, one per expert, and a number that is no multiple of them."""
-    toy = hmvae(depths, seed=1)
+    toy = hmvae(depths, seed=1, residual=residual)
     assert_mean(losses(toy, samples=samples, copies=800), -toy.bound().elbo, precision=0.1)
 
 
+@pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("depths", DEPTHS)
-def test_loss_agrees_with_sampled_densities(depths):
+def test_loss_agrees_with_sampled_densities(depths, residual):
     """The closed-form divergences against the plain average of log p(x, latents) - log q(latents | x)."""
-    toy = hmvae(depths, seed=2)
+    toy = hmvae(depths, seed=2, residual=residual)
     log_w = log_weights(toy, tuple(depths), tuple(depths), 2, 40_000)
     assert_mean(log_w.mean(0), toy.bound().elbo, precision=0.05)
 
@@ -105,25 +110,37 @@ def test_private_posteriors_see_the_other_modality_through_g_only():
     other["b"] = other["b"] + 1
     (q_g, evidence), (other_g, other_evidence) = toy.model.encode(batch), toy.model.encode(other)
     assert not torch.equal(q_g.mean, other_g.mean)
-    above = torch.randn(6, 2, generator=generator(), dtype=torch.float64)
+    state = torch.randn(6, H, generator=generator(), dtype=torch.float64)
     for level in toy.model.levels("a"):
-        _, q = toy.model.conditionals("a", level, above, evidence["a"], 3)
-        _, other_q = toy.model.conditionals("a", level, above, other_evidence["a"], 3)
+        _, q = toy.model.conditionals("a", level, state, evidence["a"], 3)
+        _, other_q = toy.model.conditionals("a", level, state, other_evidence["a"], 3)
         assert torch.equal(q.mean, other_q.mean)
-        _, moved = toy.model.conditionals("a", level, above + 1, evidence["a"], 3)
+        _, moved = toy.model.conditionals("a", level, state + 1, evidence["a"], 3)
         assert not torch.equal(q.mean, moved.mean)
 
 
-def test_prior_and_posterior_share_the_top_down_network():
-    toy = hmvae({"a": 3, "b": 2}, seed=8)
-    _, evidence = toy.model.encode(toy.batch(1))
-    for level in toy.model.levels("a"):
-        toy.model.zero_grad()
-        p, q = toy.model.conditionals("a", level, torch.ones(1, 2, dtype=torch.float64), evidence["a"], 1)
-        top_down = toy.model.hierarchies["a"].top_down[level - 1].weight
+@pytest.mark.parametrize("residual", [False, True])
+def test_prior_and_posterior_share_the_top_down_network(residual):
+    toy = hmvae({"a": 3, "b": 2}, seed=8, residual=residual)
+    model, (_, evidence) = toy.model, toy.model.encode(toy.batch(1))
+    state = model.top("a", torch.ones(1, G, dtype=torch.float64))
+    for level in model.levels("a"):
+        p, q = model.conditionals("a", level, state, evidence["a"], 1)
+        top_down = model.hierarchies["a"].top_down[level - 1].weight
         for distribution in (p, q):
             (gradient,) = torch.autograd.grad(distribution.mean.sum(), top_down, retain_graph=True)
             assert gradient.abs().sum() > 0
+        state = model.below("a", level, state, torch.ones(1, Z, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_g_reaches_the_data_past_the_latent_variables_where_the_state_passes_them(residual):
+    """With every z fixed, the decoder's output depends on g in the residual hierarchy alone (Eq. 4 is Markov)."""
+    toy = hmvae({"a": 4, "b": 2}, seed=8, residual=residual)
+    latents, _ = toy.model.sample_latents({}, 1, generator(), ["a"], batch=2)
+    moved = latents | {"g": latents["g"] + 1}
+    same = torch.equal(*(toy.model.decode(each, ["a"])["a"] for each in (latents, moved)))
+    assert same is not residual
 
 
 @pytest.mark.parametrize("depths", [*DEPTHS, {"a": 5, "b": 2}])
@@ -137,11 +154,14 @@ def test_hierarchy_needs_every_network_of_every_level():
     one, two = [torch.nn.Identity()], [torch.nn.Identity()] * 2
     with pytest.raises(ValueError, match="one network per level"):
         ModalityHierarchy(two, one[0], two, one, two, two, one[0])
+    with pytest.raises(ValueError, match="one network per level"):
+        ModalityHierarchy(two, one[0], two, two, two, two, one[0], projections=one)
 
 
 @pytest.mark.parametrize("epoch", [1, 4])
-def test_gradients_of_hmvae(epoch):
-    assert_gradients_match_differences(hmvae({"a": 3, "b": 2}, seed=9, warmup=4), epoch)
+@pytest.mark.parametrize("residual", [False, True])
+def test_gradients_of_hmvae(epoch, residual):
+    assert_gradients_match_differences(hmvae({"a": 3, "b": 2}, seed=9, warmup=4, residual=residual), epoch)
 
 
 # ---- MDVAE ---------------------------------------------------------------------------------------------------------
