@@ -4,7 +4,7 @@ Everything goes through in chunks: memory does not grow with the number of capti
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Generator, Tensor
 
+from papers.hmvae.listening import listening
 from shared.data.arrays import Split, load_captions
 from shared.errors import InputError
 from shared.metrics.features import Extractors, FeatureExtractor
@@ -34,9 +35,13 @@ PROTOCOL = (
 
 @dataclass(frozen=True)
 class Settings:
-    """neighbours: of precision and recall. image_means, caption_means: sets of levels that take their means."""
+    """neighbours: of precision and recall. image_means, caption_means: sets of levels that take their means.
+
+    listening_samples: two or more of the latent variables for each test point, for `papers.hmvae.listening`.
+    """
 
     neighbours: PositiveInt
+    listening_samples: PositiveInt
     variance_samples: PositiveInt
     variance_captions: PositiveInt | Literal["all"]
     figure_captions: PositiveInt
@@ -66,7 +71,8 @@ def evaluate(context: Context) -> Evaluation:
     for means in ([], *settings.caption_means):
         fake = Conditional(context.model, test, "image", "caption", means)
         metrics += caption_metrics(fake, test, settings, context)
-    return Evaluation(metrics, figure_samples(context, settings), protocol)
+    rows, points = listening(context, settings.listening_samples)
+    return Evaluation(metrics + rows, figure_samples(context, settings), protocol, points)
 
 
 def variant(means: Sequence[int]) -> str:
@@ -99,29 +105,38 @@ def at_means(model: SharedLatentVAE, latents: Latents, m: str, levels: Sequence[
 
 
 def generate(
-    model: SharedLatentVAE, given: Batch, target: str, samples: int, generator: Generator, means: Sequence[int]
+    model: SharedLatentVAE,
+    given: Batch,
+    target: str,
+    samples: int,
+    generator: Generator,
+    means: Sequence[int],
+    drawn: bool = False,
 ) -> Tensor:
     """Means of p(x_target | latents), (K, B, ...), as `MultimodalVAE.generate`, with the means of some levels.
 
-    The same generator draws the same latent variables whatever the means, so that all variants share g.
+    drawn: samples of p(x_target | latents) instead. The same generator draws the same latent variables whatever the
+    means, so that all variants share g.
     """
     latents, _ = model.sample_latents(given, samples, generator, [target])
-    parameters = model.decode(at_means(model, latents, target, means), [target])
-    return model.likelihoods[target].mean(parameters[target])
+    parameters = model.decode(at_means(model, latents, target, means), [target])[target]
+    likelihood = model.likelihoods[target]
+    return likelihood.sample(parameters, generator) if drawn else likelihood.mean(parameters)
 
 
 @dataclass(frozen=True)
 class Conditional:
-    """p(x_target | x_condition) of a model, with the means of some levels instead of samples."""
+    """p(x_target | x_condition) of a model, as `generate` takes it."""
 
     model: SharedLatentVAE
     test: Split
     condition: str
     target: str
     means: Sequence[int]
+    drawn: bool = False
 
     def chunks(self, samples: int, points: int, generator: Generator) -> Iterator[Tensor]:
-        """Means of the likelihood for `points` conditions, in chunks (K, B, ...) of about CHUNK.
+        """What is generated for `points` conditions, in chunks (K, B, ...) of about CHUNK.
 
         The conditions are spread over the split, whose samples are in the order of their classes.
         """
@@ -129,7 +144,7 @@ class Conditional:
             batch = self.test.batch(index.to(self.test.tensors["labels"].device))
             given = {self.condition: batch[self.condition]}
             with torch.inference_mode():
-                generated = generate(self.model, given, self.target, samples, generator, self.means)
+                generated = generate(self.model, given, self.target, samples, generator, self.means, self.drawn)
             yield generated
 
 
@@ -186,18 +201,23 @@ def _by_condition(extractor: FeatureExtractor, images: Tensor) -> Tensor:
 
 
 def caption_metrics(fake: Conditional, test: Split, settings: Settings, context: Context) -> list[dict[str, Any]]:
-    """Precision, recall and F1 of p(x2|x1) against p(x2), in the caption features themselves."""
-    chunks = fake.chunks(1, len(test), context.generator("caption"))
-    generated = torch.cat([captions for (captions,) in chunks])
-    # on the CPU, as all metrics: not every device has float64
-    overlap = precision_recall(test.tensors["caption"].cpu(), generated.cpu(), settings.neighbours)
+    """Precision, recall and F1 of p(x2|x1) against p(x2), in the caption features themselves.
+
+    Of the means of p(x2 | latents), as section 4.1 takes them, and, as caption_drawn, of samples from it.
+    """
     features = context.about["caption_features"]
-    values = {"precision": overlap.precision, "recall": overlap.recall, "f1": overlap.f1}
-    return [
-        {"key": f"caption/{key}", "variant": variant(fake.means), "value": 100 * value, "unit": "%",
-         "samples": len(test)} | ({} if features == "char-CNN-RNN" else {"features": f"{features} features"})
-        for key, value in values.items()
-    ]  # fmt: skip
+    rows = []
+    for key, each in (("caption", fake), ("caption_drawn", replace(fake, drawn=True))):
+        chunks = each.chunks(1, len(test), context.generator("caption"))
+        generated = torch.cat([captions for (captions,) in chunks])
+        # on the CPU, as all metrics: not every device has float64
+        overlap = precision_recall(test.tensors["caption"].cpu(), generated.cpu(), settings.neighbours)
+        rows += [
+            {"key": f"{key}/{name}", "variant": variant(fake.means), "value": 100 * value, "unit": "%",
+             "samples": len(test)} | ({} if features == "char-CNN-RNN" else {"features": f"{features} features"})
+            for name, value in (("precision", overlap.precision), ("recall", overlap.recall), ("f1", overlap.f1))
+        ]  # fmt: skip
+    return rows
 
 
 def figure_samples(context: Context, settings: Settings) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from torch.distributions import Independent, kl_divergence
 from shared.models.contract import Batch, Likelihood, Loss, batch_size, fold, per_modality, unfold
 from shared.models.distributions import Prior, normal, repeated
 from shared.models.experts import sample
-from shared.models.shared_latent import Evidence, SharedLatentVAE, detached, total
+from shared.models.shared_latent import Evidence, SharedLatentVAE, averaged, total
 
 
 class MHVAE(SharedLatentVAE):
@@ -118,7 +118,7 @@ class MHVAE(SharedLatentVAE):
         private = sum(self.private_weights[m](epoch) * terms[f"kl_{m}_1"] for m in q_private)
         objective = self.kl_weight(epoch) * terms["kl_g"] + private - reconstruction
         elbo = total(terms, "log_p_") - total(terms, "kl_")
-        return Loss(len(masks) * objective, detached(terms | {"elbo": elbo}))
+        return Loss(len(masks) * objective, averaged(terms | {"elbo": elbo}))
 
 
 class BernoulliDropoutMHVAE(MHVAE):

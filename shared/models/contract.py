@@ -70,6 +70,10 @@ class Likelihood(ABC):
     def mean(self, parameters: Tensor) -> Tensor:
         """Mean of the likelihood in the shape of the data, (K, B, ...)."""
 
+    @abstractmethod
+    def sample(self, parameters: Tensor, generator: Generator) -> Tensor:
+        """One draw of the likelihood for each of its parameters, in the shape of the data, (K, B, ...)."""
+
 
 class MultimodalVAE(Trainable):
     """The contract between the models of all papers and every metric and figure.

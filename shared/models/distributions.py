@@ -94,6 +94,9 @@ class Bernoulli(Likelihood):
     def mean(self, parameters: Tensor) -> Tensor:
         return at_least_float32(parameters).sigmoid()
 
+    def sample(self, parameters: Tensor, generator: Generator) -> Tensor:
+        return torch.bernoulli(self.mean(parameters), generator=generator)
+
 
 class OneHotCategorical(Likelihood):
     """One of C classes, or one at each of many positions, as one-hot vectors (..., C), from the decoder's logits."""
@@ -104,6 +107,11 @@ class OneHotCategorical(Likelihood):
     def mean(self, parameters: Tensor) -> Tensor:
         return at_least_float32(parameters).softmax(-1)
 
+    def sample(self, parameters: Tensor, generator: Generator) -> Tensor:
+        probabilities = self.mean(parameters)
+        drawn = torch.multinomial(probabilities.flatten(0, -2), 1, generator=generator)
+        return F.one_hot(drawn, probabilities.shape[-1]).to(probabilities).view_as(probabilities)
+
 
 class LearnedNormal(Likelihood):
     """Diagonal normal whose mean and scale the decoder gives, (K, B, 2 D)."""
@@ -113,3 +121,7 @@ class LearnedNormal(Likelihood):
 
     def mean(self, parameters: Tensor) -> Tensor:
         return at_least_float32(parameters).chunk(2, dim=2)[0]
+
+    def sample(self, parameters: Tensor, generator: Generator) -> Tensor:
+        q = normal(parameters, axis=2).base_dist
+        return q.loc + q.scale * noise(q, q.loc.shape, generator)

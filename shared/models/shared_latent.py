@@ -78,22 +78,23 @@ class SharedLatentVAE(MultimodalVAE):
     def elbo_terms(
         self, q_g: Distribution, evidence: Evidence, x: Batch, samples: int, generator: Generator
     ) -> dict[str, Tensor]:
-        """Terms of the ELBO of x, means over samples and data points in nats: log_p_<m>, kl_g, kl_<m>_<level>.
+        """Terms of the ELBO of x, means over samples in nats, (B,): log_p_<m>, kl_g, kl_<m>_<level>.
 
         A KL term is a closed form, given the sample above it, or where there is none, as for a mixture q(g | x), it is
         estimated on the samples.
         """
         g = sample(q_g, samples, generator)
-        terms = {"kl_g": kl(q_g, self.prior(g.shape[1]), g).mean()}
+        points = g.shape[1]
+        terms = {"kl_g": _over_samples(kl(q_g, self.prior(points), g), points)}
         for m in x:
             state = self.top(m, fold(g))
             for level in self.levels(m):
                 p, q = self.conditionals(m, level, state, evidence[m], samples)
                 z = sample(q, 1, generator)[0]
-                terms[f"kl_{m}_{level}"] = kl(q, p, z).mean()
+                terms[f"kl_{m}_{level}"] = _over_samples(kl(q, p, z), points)
                 state = self.below(m, level, state, z)
             parameters = unfold(self.decoder_output(m, fold(g), state), samples)
-            terms[f"log_p_{m}"] = self.likelihoods[m].log_prob(parameters, x[m]).mean()
+            terms[f"log_p_{m}"] = _over_samples(self.likelihoods[m].log_prob(parameters, x[m]), points)
         return terms
 
     def loss(self, batch: Batch, epoch: int, samples: int, generator: Generator) -> Loss:
@@ -102,7 +103,7 @@ class SharedLatentVAE(MultimodalVAE):
         terms = self.elbo_terms(*self.encode(x), x, samples, generator)
         divergence, reconstruction = total(terms, "kl_"), total(terms, "log_p_")
         weighted = self.kl_weight(epoch) * divergence - reconstruction
-        return Loss(weighted, detached(terms | {"elbo": reconstruction - divergence}))
+        return Loss(weighted.mean(), averaged(terms | {"elbo": reconstruction - divergence}))
 
     def sample_latents(
         self,
@@ -155,5 +156,11 @@ def total(terms: Mapping[str, Tensor], prefix: str) -> Tensor:
     return sum(value for name, value in terms.items() if name.startswith(prefix))
 
 
-def detached(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach() for name, value in terms.items()}
+def averaged(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Means over the data points, detached."""
+    return {name: value.detach().mean() for name, value in terms.items()}
+
+
+def _over_samples(values: Tensor, points: int) -> Tensor:
+    """Means over K samples, (B,), of values (K, B), (K B,), or (B,) where they do not depend on the sample."""
+    return values.reshape(-1, points).mean(0)

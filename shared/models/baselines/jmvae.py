@@ -8,7 +8,7 @@ from torch.distributions import Independent, kl_divergence
 
 from shared.models.contract import Batch, Loss
 from shared.models.experts import product_of_posteriors
-from shared.models.shared_latent import Evidence, detached, total
+from shared.models.shared_latent import Evidence, averaged, total
 from shared.models.single_latent import SingleLatentVAE
 
 
@@ -58,7 +58,7 @@ class JMVAE(SingleLatentVAE):
         x = {m: batch[m] for m in self.modalities}
         q = self.joint_posterior(x)
         terms = self.elbo_terms(q, {}, x, samples, generator)
-        matches = {f"match_{m}": kl_divergence(q, expert).mean() for m, expert in self.experts(x).items()}
+        matches = {f"match_{m}": kl_divergence(q, expert) for m, expert in self.experts(x).items()}
         reconstruction, mismatch = total(terms, "log_p_"), total(matches, "match_")
         objective = self.kl_weight(epoch) * terms["kl_g"] - reconstruction + self.alpha * mismatch
-        return Loss(objective, detached(terms | matches | {"elbo": reconstruction - terms["kl_g"]}))
+        return Loss(objective.mean(), averaged(terms | matches | {"elbo": reconstruction - terms["kl_g"]}))

@@ -8,7 +8,7 @@ from torch.distributions import Independent
 
 from shared.models.contract import Batch, Loss, per_modality
 from shared.models.experts import product_of_experts
-from shared.models.shared_latent import detached, total
+from shared.models.shared_latent import averaged, total
 from shared.models.single_latent import SingleLatentVAE
 
 
@@ -69,4 +69,4 @@ class MVAE(SingleLatentVAE):
             if not name.startswith("random"):  # whose modalities, and so the names of their terms, change by the step
                 named |= {f"{key}_{name}": value for key, value in terms.items()}
             named[f"elbo_{name}"] = total(terms, "log_p_") - terms["kl_g"]
-        return Loss(objective, detached(named | {"elbo": named["elbo_joint"]}))
+        return Loss(objective.mean(), averaged(named | {"elbo": named["elbo_joint"]}))

@@ -27,11 +27,12 @@ SETTINGS = {
     "neighbours": 3,
     "variance_samples": 5,
     "variance_captions": 10,
+    "listening_samples": 2,
     "figure_captions": 4,
     "figure_samples": 6,
 }
 IMAGE_METRICS = ["image/fid", "image/precision", "image/recall", "image/f1", "image/variance"]
-CAPTION_METRICS = ["caption/precision", "caption/recall", "caption/f1"]
+CAPTION_METRICS = [f"{key}/{name}" for key in ("caption", "caption_drawn") for name in ("precision", "recall", "f1")]
 
 
 class Pixels(FeatureExtractor):
@@ -55,6 +56,9 @@ class AsDecoded(Likelihood):
     log_prob = None
 
     def mean(self, parameters):
+        return parameters
+
+    def sample(self, parameters, generator):
         return parameters
 
 
@@ -121,8 +125,12 @@ def generators(*purpose):
 
 
 @pytest.fixture
-def evaluated(tmp_path):
-    """evaluate() of a model on a split, with the data set's captions as `shared.stages.prepare` writes them."""
+def evaluated(tmp_path, monkeypatch):
+    """evaluate() of a model on a split, with the data set's captions as `shared.stages.prepare` writes them.
+
+    Without what needs a model's posterior, which has tests of its own.
+    """
+    monkeypatch.setattr(evaluation, "listening", lambda context, samples: ([], {}))
     texts = np.array([[f"caption {i} {j}" for j in range(10)] for i in range(COUNT)])
     np.save(tmp_path / "captions_test.npy", texts)
 
@@ -165,6 +173,17 @@ def test_a_model_that_ignores_its_condition(evaluated, held_out):
     assert found["image/fid"] == pytest.approx(np.trace(np.cov(real.T)), rel=1e-4)
     assert found["image/recall"] == found["caption/recall"] == 0
     assert found["image/variance"] == pytest.approx(0, abs=1e-12)
+
+
+def test_captions_are_scored_as_means_and_as_draws(evaluated, perfect, held_out, monkeypatch):
+    """Draws that are far from every caption leave the means' metrics as they were."""
+    before = values(evaluated(perfect, held_out))
+    monkeypatch.setattr(AsDecoded, "sample", lambda self, parameters, generator: parameters + 1000)
+    after = values(evaluated(perfect, held_out))
+    assert {key for key in before if before[key] != after[key]} == {
+        f"caption_drawn/{name}" for name in ("precision", "recall", "f1")
+    }
+    assert after["caption_drawn/precision"] == 0
 
 
 def test_variance_is_that_of_samples_that_share_a_caption(evaluated, held_out):

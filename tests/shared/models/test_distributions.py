@@ -259,3 +259,21 @@ def test_samples_of_a_point_are_scored_against_that_point(likelihood, shape, par
         for b in range(2):
             alone = likelihood.log_prob(decoded[k : k + 1, b : b + 1], x[b : b + 1])
             torch.testing.assert_close(found[k, b], alone[0, 0])
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), OneHotCategorical(), LearnedNormal()])
+def test_draws_have_the_mean_and_the_spread_of_their_likelihood(likelihood):
+    """Over many draws: the likelihood's mean, and p (1 - p) for ones and zeros, the scale's square for a normal."""
+    parameters = torch.tensor([[0.5, -1.0, 2.0, 0.0], [0.0, 1.0, -2.0, 0.3]], dtype=torch.float64)  # (B, 4)
+    many = parameters.expand(100_000, *parameters.shape)
+    drawn, mean = likelihood.sample(many, torch.Generator().manual_seed(0)), likelihood.mean(many[:1])[0]
+    assert drawn.shape == likelihood.mean(many).shape
+    if isinstance(likelihood, LearnedNormal):
+        variance = normal(parameters).base_dist.scale.square()
+    else:
+        variance = mean * (1 - mean)
+        assert drawn.unique().tolist() == [0, 1]
+    torch.testing.assert_close(drawn.mean(0), mean, atol=0.03, rtol=0)
+    torch.testing.assert_close(drawn.var(0), variance, atol=0.01, rtol=0.03)
+    if isinstance(likelihood, OneHotCategorical):
+        assert (drawn.sum(-1) == 1).all()
