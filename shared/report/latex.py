@@ -100,9 +100,9 @@ def _panel(view: PanelView) -> list[str]:
     labels = [rf"\multicolumn{{1}}{{c}}{{{column.label.latex}}}" for column in panel.columns]
     lines += [row([panel.heading.latex, *stub, "", *labels]), r"\midrule"]
     for number, line in enumerate(view.lines):
-        if number:
+        if number and not view.is_ours:
             lines.append(_GAP)
-        lines += _block(line, has_stub=panel.stub is not None)
+        lines += _block(line, panel.stub is not None, view.is_ours)
     return lines
 
 
@@ -115,10 +115,15 @@ def _rules(groups: list[tuple[Text, int]], start: int) -> list[str]:
     return rules
 
 
-def _block(line: Line, has_stub: bool) -> list[str]:
-    """Two or three lines of the table: reported, reproduced, and the verdict where something was run."""
+def _block(line: Line, has_stub: bool, ours: bool) -> list[str]:
+    """Two or three lines of the table: reported, reproduced, and the verdict where something was run.
+
+    One, where the numbers are ours alone.
+    """
     blank = ["", ""] if has_stub else [""]
     stub = [line.stub] if has_stub else []
+    if ours:
+        return [row([line.label.latex, *stub, "", *(_number(value, absent="") for value in line.reproduced)])]
     rows = [row([line.label.latex, *stub, "reported", *map(_number, line.reported)])]
     if line.common_verdict and line.is_empty:
         return [*rows, row([*blank, "reproduced", *_verdicts(line)])]

@@ -37,13 +37,15 @@ def _panel(view: PanelView) -> str:
     headings = [f"{column.group.plain.split(':')[0]} {column.label.plain}".strip() for column in panel.columns]
     rows = [[panel.heading.plain, *stub, "", *headings]]
     for line in view.lines:
-        rows += _block(line, has_stub=panel.stub is not None)
+        rows += _block(line, panel.stub is not None, view.is_ours)
     return grid(rows, right=len(headings))
 
 
-def _block(line: Line, has_stub: bool) -> list[list[str]]:
+def _block(line: Line, has_stub: bool, ours: bool) -> list[list[str]]:
     blank = ["", ""] if has_stub else [""]
     stub = [line.stub] if has_stub else []
+    if ours:
+        return [[line.label.plain, *stub, "", *("" if n is None else str(n) for n in line.reproduced)]]
     rows = [
         [line.label.plain, *stub, "reported", *("–" if n is None else str(n) for n in line.reported)],
         [*blank, "reproduced", *("" if n is None else str(n) for n in line.reproduced)],

@@ -54,12 +54,15 @@ def _grid(view: PanelView, start: int, stop: int) -> Grid:
         grid.add_column(column.label.plain, justify="right", no_wrap=True)
     for line in view.lines:
         if any(verdict is not None for verdict in line.verdicts[start:stop]):
-            _add(grid, line, start, stop)
+            _add(grid, line, start, stop, view.is_ours)
     return grid
 
 
-def _add(grid: Grid, line: Line, start: int, stop: int) -> None:
+def _add(grid: Grid, line: Line, start: int, stop: int, ours: bool) -> None:
     label = line.label.plain + (f" ({line.stub})" if line.stub else "")
+    if ours:
+        grid.add_row(Styled(label, style="bold"), *map(_compact, line.reproduced[start:stop]))
+        return
     grid.add_row(Styled(label, style="bold"))
     grid.add_row("  reported", *(_compact(number, absent="–") for number in line.reported[start:stop]))
     if not line.is_empty:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 
 from shared.errors import InputError
 from shared.files import read_json
-from shared.report.compare import DIVERGED, NOT_COMPARABLE, NOT_RUN, Margins, margin_for, verdict
+from shared.report.compare import DIVERGED, NOT_COMPARABLE, NOT_RUN, Margin, Margins, margin_for, verdict
 from shared.report.layout import Table, TextTable, cell_of
 from shared.report.reported import Cells, Reported, first_fault
 
@@ -227,7 +227,8 @@ def _judge(
         return NOT_RUN
     if not comparable:
         return NOT_COMPARABLE
-    return verdict(cell, values, margin_for(margins, key, cell.unit), standard_error or 0.0)
+    margin = Margin() if cell.mean is None else margin_for(margins, key, cell.unit)
+    return verdict(cell, values, margin, standard_error or 0.0)
 
 
 def _protocol(mine: Sequence[Run], all_runs: Sequence[Run]) -> str:

@@ -77,6 +77,11 @@ class PanelView:
     panel: Panel
     lines: tuple[Line, ...]
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the paper has none of these numbers: they are printed alone, and not judged."""
+        return not any(number for line in self.lines for number in line.reported)
+
 
 @dataclass(frozen=True)
 class ClaimLine:
@@ -114,11 +119,12 @@ def make_view(
     ours = _values(cells, reported)
     lost = {key for key, line in cells.items() if line["verdict"].startswith(DIVERGED)}
     scale = frame["scale"].iloc[0]
+    panels = tuple(_panel(panel, cells, reported) for panel in table.panels)
     return View(
         table=table,
         scale=scale,
         stand_in=bool(frame["data"].str.contains(STAND_IN, regex=False).any()),
-        panels=tuple(_panel(panel, cells, reported) for panel in table.panels),
+        panels=panels,
         claims=tuple(
             ClaimLine(
                 claim,
@@ -127,7 +133,7 @@ def make_view(
             )
             for claim in claims
         ),
-        notes=tuple(_notes(table, frame, reported)),
+        notes=tuple(_notes(table, frame, reported, panels)),
         commands=_commands(table, scale),
     )
 
@@ -207,8 +213,10 @@ def decimals_of(value: float, printed: int) -> int:
     return min(MAX_DECIMALS, max(printed, 1 - floor(log10(abs(value)))))
 
 
-def _notes(table: Table, frame: pd.DataFrame, reported: Cells) -> list[tuple[str, str]]:
+def _notes(table: Table, frame: pd.DataFrame, reported: Cells, panels: Sequence[PanelView]) -> list[tuple[str, str]]:
     """What a reader must know to read the numbers, as (heading, text)."""
+    ours = {row.reported for view in panels if view.is_ours for row in view.panel.rows}
+    theirs = frame[~frame["row"].isin(ours)] if len(ours) < frame["row"].nunique() else frame
     mixed = frame["protocol"].str.contains(MIXED, regex=False)
     # A run that diverged was not evaluated: its protocol is the rest of another run's.
     left_out = frame["protocol"] == OTHER_SCALES
@@ -217,10 +225,10 @@ def _notes(table: Table, frame: pd.DataFrame, reported: Cells) -> list[tuple[str
         ("Data", "; ".join(_distinct(frame["data"]))),
         ("Protocol", "; ".join(_distinct(protocols))),
         ("Metrics", _substitutes(frame, reported)),
-        ("Numbers", _spread_note(table, frame)),
+        ("Numbers", _spread_note(table, theirs)),
         ("Values", f"scale {frame['scale'].iloc[0]} runs fewer than the larger ones" if left_out.any() else ""),
         ("Diverged", _diverged_note(table, frame)),
-        ("Verdicts", _count_note(frame)),
+        ("Verdicts", _count_note(theirs)),
     ]
     if mixed.any():
         rows = "all rows" if mixed.all() else ", ".join(frame.loc[mixed, "row"].unique())

@@ -14,7 +14,8 @@ TABLE1, TABLE2, TABLE4 = "table1_feature_likelihoods", "table2_oxford_flower", "
 
 
 def cells(table):
-    return load_reported(FOLDER / "reported.csv", table)
+    """Those with a number: the others are ours alone."""
+    return {key: cell for key, cell in load_reported(FOLDER / "reported.csv", table).items() if cell.mean is not None}
 
 
 def test_every_number_of_the_tables_is_there():

@@ -2,12 +2,14 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from shared.report.claims import Check, Claim
 from shared.report.latex import escape, to_latex
+from shared.report.layout import Panel, Row, words
 from shared.report.markdown import to_markdown
 from shared.report.reported import Reported
 from shared.report.terminal import print_view
@@ -132,6 +134,24 @@ def test_a_dash_of_the_paper_is_a_dash_of_the_text(tmp_path):
     assert re.search(r"\| reported +\| +– \| +50\.0 \|", to_markdown(shown))
     first = next(line for line in terminal(shown).splitlines() if "reported" in line and line.startswith("  "))
     assert first.split() == ["reported", "–"]
+
+
+def test_numbers_that_the_paper_does_not_have_stand_alone(tmp_path):
+    """Their panel has one line for each model, and no note counts or explains them."""
+    beside = Panel(
+        words("(b) Ours"), words("Model"), (Row(words("A"), "(b) A", "flowers/a"),), TABLE.panels[0].columns[:1]
+    )
+    table = replace(TABLE, panels=(*TABLE.panels, beside))
+    cells = REPORTED | {("(b) A", "image FID"): Reported(metric="FID", decimals=1)}
+    runs = load_runs(write(tmp_path, metrics(), metrics("c", fid=150.0)), "example", "paper")
+    frame = build(table, cells, runs, MARGINS, "paper")
+    assert frame["verdict"].iloc[-1] == "not reported"
+    shown, without = (make_view(t, f, cells, []) for t, f in ((table, frame), (TABLE, frame.iloc[:-1])))
+    assert shown.notes == without.notes
+    assert len(to_latex(shown).splitlines()) == len(to_latex(without).splitlines()) + 7
+    assert re.search(r"^A &  & \$101\.0\$ \\\\$", to_latex(shown).split("(b) Ours")[1], re.MULTILINE)
+    assert re.search(r"^\| A +\| +\| +101\.0 \|$", to_markdown(shown).split("Ours")[1], re.MULTILINE)
+    assert re.search(r"^A +101\.0$", terminal(shown).split("(b) Ours")[1], re.MULTILINE)
 
 
 def test_nothing_agrees_on_stand_ins(tmp_path):
