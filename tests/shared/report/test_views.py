@@ -151,7 +151,7 @@ def test_numbers_that_the_paper_does_not_have_stand_alone(tmp_path):
     assert len(to_latex(shown).splitlines()) == len(to_latex(without).splitlines()) + 7
     assert re.search(r"^A &  & \$101\.0\$ \\\\$", to_latex(shown).split("(b) Ours")[1], re.MULTILINE)
     assert re.search(r"^\| A +\| +\| +101\.0 \|$", to_markdown(shown).split("Ours")[1], re.MULTILINE)
-    assert re.search(r"^A +101\.0 *$", terminal(shown).split("(b) Ours")[1], re.MULTILINE)
+    assert re.search(r"^ *A +101\.0 *$", terminal(shown).split("(b) Ours")[1], re.MULTILINE)
 
 
 def test_nothing_agrees_on_stand_ins(tmp_path):
