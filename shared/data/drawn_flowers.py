@@ -97,7 +97,8 @@ class DrawnFlowers:
 
 
 class Options(DatasetOptions):
-    caption_features: Literal["tfidf_svd", "char_cnn_rnn_or_tfidf_svd"] = "tfidf_svd"
+    caption_features: Literal["tfidf_svd", "char_cnn_rnn_or_tfidf_svd", "trained"] = "tfidf_svd"
+    image_features: Literal["trained"] = "trained"
     image_size: ImageSize = IMAGE_SIZE
     caption_dim: PositiveInt = CAPTION_DIM
     images_per_class: PositiveInt = 20
@@ -109,20 +110,24 @@ def load(spec: DatasetSpec, data_root: Path) -> Prepared:
     options = spec.read(Options)
     flowers = draw(options.images_per_class, options.seed, options.image_size)
     rows = {split: np.flatnonzero(np.isin(flowers.labels, CLASSES[split])) for split in SPLITS}
-    features = CaptionFeatures.fit(flowers.captions[rows["train"]], options.caption_dim)
+    features, notes, description = {split: {} for split in SPLITS}, {}, "flowers drawn by the package"
+    if options.caption_features != "trained":
+        fitted = CaptionFeatures.fit(flowers.captions[rows["train"]], options.caption_dim)
+        features = {split: {"x2": fitted(flowers.captions[rows[split]])} for split in SPLITS}
+        notes, description = {"caption_features": "TF-IDF+SVD"}, f"{description}, caption features TF-IDF+SVD"
     return prepared(
         splits={
             split: Captioned(
                 images=flowers.images[rows[split]],
                 labels=flowers.labels[rows[split]],
                 captions=flowers.captions[rows[split]],
-                features=features(flowers.captions[rows[split]]),
+                features=features[split],
             )
             for split in SPLITS
         },
         stand_in=True,
-        caption_features="TF-IDF+SVD",
-        description="flowers drawn by the package, caption features TF-IDF+SVD",
+        description=description,
+        notes=notes,
         files={},
     )
 

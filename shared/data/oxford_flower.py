@@ -34,7 +34,8 @@ _CLASS_LIST_MEMBER = re.compile(r"(?:^|/)(train|val|test)classes\.txt$")
 class Options(DatasetOptions):
     """image_size: side in pixels. caption_dim: number of features."""
 
-    caption_features: Literal["tfidf_svd", "char_cnn_rnn", "char_cnn_rnn_or_tfidf_svd"] = "tfidf_svd"
+    caption_features: Literal["tfidf_svd", "char_cnn_rnn", "char_cnn_rnn_or_tfidf_svd", "trained"] = "tfidf_svd"
+    image_features: Literal["trained"] = "trained"
     image_size: ImageSize = IMAGE_SIZE
     caption_dim: PositiveInt = CAPTION_DIM
 
@@ -53,14 +54,16 @@ def load(spec: DatasetSpec, data_root: str | Path) -> Prepared:
     numbers = {split: 1 + np.flatnonzero([split_of.get(c) == split for c in labels]) for split in SPLITS}
     images = read_images(files["images"], np.concatenate(list(numbers.values())), options.image_size)
     caption_rows = {split: np.array([captions[n] for n in numbers[split]]) for split in SPLITS}
+    features, notes = {split: {} for split in SPLITS}, {}
     if embedding_files:
         embeddings = _read_embeddings(embedding_files, options.caption_dim)
-        features = {split: _features_of(numbers[split], embeddings, embedding_files) for split in SPLITS}
-    else:
+        features = {split: {"x2": _features_of(numbers[split], embeddings, embedding_files)} for split in SPLITS}
+        notes = {"caption_features": "char-CNN-RNN"}
+    elif options.caption_features != "trained":
         fitted = CaptionFeatures.fit(caption_rows["train"], options.caption_dim)
-        features = {split: fitted(caption_rows[split]) for split in SPLITS}
+        features = {split: {"x2": fitted(caption_rows[split])} for split in SPLITS}
+        notes = {"caption_features": "TF-IDF+SVD"}
 
-    name = "char-CNN-RNN" if embedding_files else "TF-IDF+SVD"
     return prepared(
         splits={
             split: Captioned(
@@ -73,8 +76,8 @@ def load(spec: DatasetSpec, data_root: str | Path) -> Prepared:
         },
         stand_in=False,
         official=bool(embedding_files) and ledger.official(data_root, DATASET, files | embedding_files),
-        caption_features=name,
-        description=f"Oxford Flower, caption features {name}",
+        description=", ".join(["Oxford Flower", *(f"caption features {name}" for name in notes.values())]),
+        notes=notes,
         files=files | embedding_files,
     )
 
@@ -150,7 +153,7 @@ def centre_crop_and_resize(image: Image.Image, size: int) -> Image.Image:
 def _embedding_files(wanted: str, data_root: str | Path) -> dict[str, Path]:
     """The four pickles of caption embeddings, or nothing where those are not wanted."""
     found = [ledger.locate(data_root, ledger.entry(DATASET, key)) for key in _EMBEDDING_KEYS]
-    if wanted == "tfidf_svd" or (wanted == "char_cnn_rnn_or_tfidf_svd" and None in found):
+    if not wanted.startswith("char_cnn_rnn") or (wanted == "char_cnn_rnn_or_tfidf_svd" and None in found):
         return {}
     try:
         return {key: ledger.require(data_root, DATASET, key) for key in _EMBEDDING_KEYS}
