@@ -30,6 +30,7 @@ class CharCnnRnn(Encoder):
 
     def __init__(self, image_dim: PositiveInt = 2048, feature_dim: PositiveInt = 1024, dropout: float = 0.0) -> None:
         super().__init__()
+        self.feature_dim = feature_dim
         self.convolutions = nn.Sequential(
             nn.Conv1d(len(LETTERS), 384, 4),  # 201 letters: 198 steps
             nn.ReLU(),

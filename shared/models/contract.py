@@ -62,11 +62,12 @@ class Trainable(nn.Module, ABC):
 class Encoder(Trainable):
     """A network that completes the data of an experiment with its features (`data.encoders` of experiments.yaml).
 
-    name: for readers. encodes: the note of data.json that says it, such as "caption_features".
+    name: for readers. encodes: the note of data.json that says it, such as "caption_features". feature_dim: D.
     """
 
     name: ClassVar[str]
     encodes: ClassVar[str]
+    feature_dim: int
 
     @abstractmethod
     def encode(self, batch: Batch) -> Tensor:

@@ -11,17 +11,20 @@ array for each split, standardised with the statistics of the training split, an
 import argparse
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import InputError, run_cli
 from shared.files import link_or_copy, write_json
 from shared.run import spec as specification
 from shared.run.threads import limit_threads
 
+if TYPE_CHECKING:
+    import torch
+
 POINTS = 64  # encoded at a time
 
 
-def encode(spec: dict[str, Any], data: Path, folder: Path, array: str, out: Path, device_name: str) -> None:
+def encode(spec: dict[str, Any], data: Path, folder: Path, array: str, out: Path, device: "torch.device") -> None:
     """Write the completed data to `out`: all of them or none.
 
     spec, folder: of the network's run. data: the folder that it was trained on.
@@ -32,16 +35,14 @@ def encode(spec: dict[str, Any], data: Path, folder: Path, array: str, out: Path
     from shared.data.arrays import describe_data, load_split
     from shared.data.captioned import Standardisation
     from shared.models.contract import Encoder
-    from shared.run.devices import choose_device, prepare_torch
     from shared.stages.evaluate import load_network
     from shared.stages.prepare import all_or_nothing, write_arrays
 
-    prepare_torch(limit_threads(spec["training"]["threads"]))
-    device, about = choose_device(device_name), describe_data(data)
+    about = describe_data(data)
     network, trained = load_network(folder, spec, about["sha256"], device)
     if not isinstance(network, Encoder):
         raise InputError(f"{spec['builder']}: makes no {array}, since it is no Encoder; name another under `encoders`")
-    if about["splits"] and (data / f"{array}_train.npy").exists():
+    if (data / f"{array}_train.npy").exists():
         raise InputError(f"{data}: has {array}, which {spec['model']} is to make; leave one of them out of `data`")
 
     splits, features = {}, {}
@@ -86,7 +87,13 @@ def main() -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     arguments = parser.parse_args()
     spec = specification.from_arguments(arguments)
-    encode(spec, arguments.data, arguments.folder, arguments.array, arguments.out, arguments.device)
+    threads = limit_threads(spec["training"]["threads"])
+
+    from shared.run.devices import choose_device, prepare_torch
+
+    prepare_torch(threads)
+    device = choose_device(arguments.device)
+    encode(spec, arguments.data, arguments.folder, arguments.array, arguments.out, device)
 
 
 if __name__ == "__main__":
