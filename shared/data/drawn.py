@@ -142,3 +142,8 @@ def shades(rng: Generator, colour: tuple[float, float, float], count: int) -> np
     """A shade of a colour for each image, float32 (count, 1, 1, 3)."""
     shades = np.array(colour) * rng.uniform(0.90, 1.05, (count, 1)) + rng.normal(0, 0.02, (count, 3))
     return np.clip(shades, 0, 1).astype(np.float32)[:, None, None, :]
+
+
+def to_bytes(pixels: np.ndarray) -> np.ndarray:
+    """Images (B, S, S, 3) of numbers around [0, 1] as uint8 (B, 3, S, S)."""
+    return np.rint(255 * np.clip(pixels, 0, 1)).astype(np.uint8).transpose(0, 3, 1, 2)

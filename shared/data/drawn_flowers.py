@@ -19,7 +19,7 @@ import numpy as np
 from numpy.random import Generator
 
 from shared.data import drawn
-from shared.data.drawn import Drawn, Options, mix, noise, shades, smoothstep, split_by_class, uniform
+from shared.data.drawn import Drawn, Options, mix, noise, shades, smoothstep, split_by_class, to_bytes, uniform
 from shared.data.prepared import DatasetSpec, Prepared
 
 # As many classes a split, and the same numbers, as the official split has.
@@ -170,7 +170,7 @@ def _paint(flower: FlowerClass, backgrounds: np.ndarray, rng: Generator, size: i
         * (1.05 - 0.3 * np.minimum(distance / _CENTRE, 1) ** 2)[..., None]
     )
     pixels = mix(pixels, centre, np.clip((_CENTRE - distance) / edge + 0.5, 0, 1))
-    return np.rint(255 * np.clip(pixels, 0, 1)).astype(np.uint8).transpose(0, 3, 1, 2)
+    return to_bytes(pixels)
 
 
 def _petals(
