@@ -1,10 +1,10 @@
 """The stand-in for CUB: birds drawn by the package, with captions, in seconds, from no file.
 
-Their structure is the one of HMVAE's Fig. 1, and all its factors are known. The species decides the colours of body, wing
-and bill and the build, which captions describe. With the build goes what captions never mention: seabirds have sky or
-water behind them, songbirds forest or meadow, each in several variations. Direction, position, size and slope of the
-bird, light and shades vary within a species. Backgrounds follow the build, so that a model can know them for the species
-of the test split too, which it has never seen.
+Their structure is the one of HMVAE's Fig. 1, and all its factors are known. The species decides the build and the
+colours of body, wing and bill, which captions describe. With the build goes what captions never mention: seabirds have
+sky or water behind them, songbirds forest or meadow, each in several variations. Direction, position, size and slope of
+the bird, light and shades vary within a species. Backgrounds follow the build, so that a model can know them for the
+species of the test split too, which it has never seen.
 """
 
 import math
