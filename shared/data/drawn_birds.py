@@ -61,10 +61,11 @@ BILLS = ("yellow", "orange", "red", "black")
 
 @dataclass(frozen=True)
 class Build:
-    """Lengths in units of half the bird's own length; the bird looks to the right, y points up.
+    """Lengths in units of half the bird's own; it looks to the right, and y points up.
 
-    body: half axes; head: centre and radius; bill, tail, wing: length and width; hook: how far the bill's tip is bent
-    down. colours: of the body. backgrounds: those behind such birds.
+    sizes, bills: words for them. body: half axes; head: centre and radius; bill, tail, wing: length and width; hook: how
+    far the tip of the bill is bent down, more than 0; legs: their length, 0 for birds that only fly and swim. colours: of
+    the body. backgrounds: those behind such birds.
     """
 
     sizes: tuple[str, ...]
