@@ -63,9 +63,9 @@ BILLS = ("yellow", "orange", "red", "black")
 class Build:
     """Lengths in units of half the bird's own; it looks to the right, and y points up.
 
-    sizes, bills: words for them. body: half axes; head: centre and radius; bill, tail, wing: length and width; hook: how
-    far the tip of the bill is bent down, more than 0; legs: their length, 0 for birds that only fly and swim. colours: of
-    the body. backgrounds: those behind such birds.
+    sizes, bills: words for them. body: half axes; head: centre and radius; bill, tail, wing: length and width; hook:
+    how far the tip of the bill is bent down, more than 0; legs: their length, 0 for birds that only fly and swim.
+    colours: of the body. backgrounds: those behind such birds.
     """
 
     sizes: tuple[str, ...]
