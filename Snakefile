@@ -48,12 +48,12 @@ try:
         for name, paper in owned.items()
     }
     check(Path(config["margins"]))
-    # {key: specification} of every data set as it is prepared at this scale
+    # {key: specification} of every data set at this scale, as it is prepared and after each of its encoders
     DATA = {
         spec.data_key(part): part
         for paper in PAPERS
         for experiment in spec.load(paper).experiments
-        for part in [spec.data_part(paper, experiment, SCALE)]
+        for part in spec.data_stages(spec.data_part(paper, experiment, SCALE))
     }
     for part in DATA.values():
         source_of(part["name"], part["source"])
@@ -220,6 +220,12 @@ def raw_files(wildcards):
     ]
 
 
+def keys_of_data(encoded):
+    return "|".join(
+        key for key, part in DATA.items() if encoded == ("encoders" in part)
+    )
+
+
 rule prepare_data:
     input:
         raw_files,
@@ -230,6 +236,8 @@ rule prepare_data:
         "logs/{scale}/data/{dataset}/prepare.log",
     benchmark:
         "logs/{scale}/data/{dataset}/prepare.jsonl"
+    wildcard_constraints:
+        dataset=keys_of_data(encoded=False),
     conda:
         "envs/environment.yaml"
     threads: cores_for(1)
@@ -240,6 +248,54 @@ rule prepare_data:
         out=lambda wildcards, output: os.path.dirname(output[0]),
     shell:
         "python -m shared.stages.prepare --spec {params.spec:q} --data-root {params.root:q} --out {params.out} > {log} 2>&1"
+
+
+def encoder(wildcards):
+    """The last step of encoded data: array, network, and the network's specification."""
+    return DATA[wildcards.dataset]["encoders"][-1]
+
+
+def before_encoder(wildcards):
+    """The key of the data that it completes."""
+    return spec.data_key(spec.data_stages(DATA[wildcards.dataset])[-2])
+
+
+def encoder_run(wildcards):
+    return (
+        f"{spec.EVALUATORS}/{before_encoder(wildcards)}/{encoder(wildcards)['network']}"
+    )
+
+
+rule encode:
+    input:
+        data=lambda wildcards: f"runs/{wildcards.scale}/data/{before_encoder(wildcards)}/data.json",
+        trained=lambda wildcards: f"runs/{wildcards.scale}/{encoder_run(wildcards)}/seed0/train.json",
+    output:
+        "runs/{scale}/data/{dataset}/data.json",
+    log:
+        "logs/{scale}/data/{dataset}/encode.log",
+    benchmark:
+        "logs/{scale}/data/{dataset}/encode.jsonl"
+    wildcard_constraints:
+        dataset=keys_of_data(encoded=True) or "none",
+    conda:
+        "envs/environment.yaml"
+    threads: lambda wildcards: cores_for(encoder(wildcards)["training"]["threads"])
+    resources:
+        gpu=GPU,
+        mem_mb=2000,
+    params:
+        spec=lambda wildcards: spec.canonical(DATA[wildcards.dataset]),
+        code=lambda wildcards: fingerprint.of_data(DATA[wildcards.dataset]),
+        run=encoder_run,
+        data=lambda wildcards, input: os.path.dirname(input.data),
+        folder=lambda wildcards, input: os.path.dirname(input.trained),
+        array=lambda wildcards: encoder(wildcards)["array"],
+        out=lambda wildcards, output: os.path.dirname(output[0]),
+        device=unrecorded(config["device"]),
+    shell:
+        "python -m shared.stages.encode --run {params.run} --scale {wildcards.scale} --data {params.data}"
+        " --folder {params.folder} --array {params.array} --out {params.out} --device {params.device} > {log} 2>&1"
 
 
 def data_of(wildcards):
@@ -281,24 +337,24 @@ rule train:
         " --device {params.device} --progress {params.progress} --log {log}"
 
 
-def evaluators_folder(wildcards):
-    key = spec.data_key(resolved(wildcards)["data"])
-    return f"runs/{wildcards.scale}/{spec.EVALUATORS}/{key}"
-
-
 def evaluator_files(wildcards):
     """What the metrics' networks are loaded from: trained by the workflow, or pretrained, in the data root.
 
     A missing pretrained file is an error before anything is trained, not days later.
     """
+    run = resolved(wildcards)
+    keys = {
+        name: spec.data_key(spec.trained_on(run["data"], name))
+        for name in spec.evaluators(run)
+    }
     try:
         return [
             (
                 str(ledger.require(config["data_root"], "pretrained", network.weights))
                 if network.weights
-                else f"{evaluators_folder(wildcards)}/{name}/seed0/train.json"
+                else f"runs/{wildcards.scale}/{spec.EVALUATORS}/{keys[name]}/{name}/seed0/train.json"
             )
-            for name, network in spec.evaluators(resolved(wildcards)).items()
+            for name, network in spec.evaluators(run).items()
         ]
     except InputError as error:
         raise WorkflowError(str(error))
@@ -328,7 +384,7 @@ rule evaluate:
         code=lambda wildcards: fingerprint.of_evaluation(resolved(wildcards)),
         data=lambda wildcards, input: os.path.dirname(input.data),
         folder=lambda wildcards, output: os.path.dirname(output.metrics),
-        evaluators=evaluators_folder,
+        evaluators=f"runs/{SCALE}/{spec.EVALUATORS}",
         root=unrecorded(config["data_root"]),
         device=unrecorded(config["device"]),
     shell:

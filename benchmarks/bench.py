@@ -143,18 +143,34 @@ def matrix_product(device) -> Callable[[], object]:
 
 def one_batch(spec: dict, device) -> "Split":
     """As many samples of the experiment's stand-in data as a batch has."""
-    import torch
-
-    from shared.data.arrays import Split, load_split
     from shared.data.prepared import DatasetSpec
     from shared.stages.prepare import prepare
 
-    stand_in = specification.canonical(specification.data_part(spec["paper"], spec["experiment"], "demo"))
+    demo = specification.resolve(spec["paper"], spec["experiment"], spec["model"], "demo", 0)
+    stand_in = specification.canonical(specification.data_stages(demo["data"])[0])
     with tempfile.TemporaryDirectory() as folder:
         prepare(DatasetSpec.from_json(stand_in), Path(folder), Path(folder) / "data")
-        split = load_split(Path(folder) / "data", "train", spec["modalities"], device)
-    index = torch.arange(spec["training"]["batch_size"], device=device) % len(split)
-    return Split({name: tensor[index] for name, tensor in split.tensors.items()})
+        return some_rows(demo, Path(folder) / "data", spec["training"]["batch_size"], device)
+
+
+def some_rows(spec: dict, data: Path, count: int, device) -> "Split":
+    """Rows of prepared data, spread over them, since neighbours may be of one class.
+
+    The arrays that networks complete them by are standardised features: here normal random numbers.
+    """
+    import torch
+
+    from shared.data.arrays import Split, load_split
+    from shared.run.devices import build
+
+    encoders = {step["array"]: step for step in spec["data"].get("encoders", [])}
+    made = {m: build(spec | encoders[key]).feature_dim for m, key in spec["modalities"].items() if key in encoders}
+    read = {m: key for m, key in spec["modalities"].items() if m not in made}
+    split = load_split(data, "train", read, device)
+    index = torch.arange(count, device=device) * len(split) // count
+    generator = torch.Generator().manual_seed(0)
+    features = {m: torch.randn(count, dimension, generator=generator).to(device) for m, dimension in made.items()}
+    return Split({m: split.tensors[m][index].clone() for m in read} | features)
 
 
 def print_tables(rows: list[dict]) -> None:

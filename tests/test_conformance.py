@@ -16,7 +16,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from shared.data.arrays import Split, load_split
+from benchmarks.bench import some_rows
+from shared.data.arrays import Split
 from shared.data.prepared import DatasetSpec
 from shared.models.contract import MultimodalVAE, fold, unfold
 from shared.models.shared_latent import SharedLatentVAE
@@ -43,13 +44,11 @@ def rows(tmp_path_factory):
     known = {}
 
     def rows(spec):
-        data = specification.canonical(spec["data"])
+        data = specification.canonical(specification.data_stages(spec["data"])[0])
         if data not in known:
             folder = known[data] = tmp_path_factory.mktemp("data")
             prepare(DatasetSpec.from_json(data), folder, folder / "data")
-        split = load_split(known[data] / "data", "train", spec["modalities"], CPU)
-        index = torch.arange(ROWS) * (len(split) // ROWS)  # spread, since neighbours may be of one class
-        return Split({m: split.tensors[m][index].clone() for m in spec["modalities"]})
+        return some_rows(spec, known[data] / "data", ROWS, CPU)
 
     return rows
 

@@ -54,11 +54,16 @@ def needed(paper, kind, name):
             continue
         seeds = spec.seeds(paper, experiment, "demo") if file == "metrics" else [0]
         evaluated = {(paper, experiment, model, seed) for seed in seeds}
-        networks = spec.evaluators(spec.resolve(paper, experiment, model, "demo", 0))
-        data = spec.data_key(spec.data_part(paper, experiment, "demo"))
-        trained = evaluated | {("evaluators", data, network, 0) for network in networks}
-        for rule, made in (("prepare_data", {data}), ("train", trained), ("evaluate", evaluated)):
-            jobs.setdefault(rule, set()).update(made)
+        data = spec.data_part(paper, experiment, "demo")
+        prepared, *encoded = map(spec.data_key, spec.data_stages(data))
+        encoders = [step["network"] for step in data.get("encoders", [])]
+        networks = {*spec.evaluators(spec.resolve(paper, experiment, model, "demo", 0)), *encoders}
+        keys = {network: spec.data_key(spec.trained_on(data, network)) for network in networks}
+        trained = evaluated | {("evaluators", key, network, 0) for network, key in keys.items()}
+        steps = {"prepare_data": {prepared}, "encode": {*encoded}, "train": trained, "evaluate": evaluated}
+        for rule, made in steps.items():
+            if made:
+                jobs.setdefault(rule, set()).update(made)
     return jobs
 
 
@@ -107,7 +112,8 @@ def test_more_seeds_are_more_runs_of_the_models_only(fresh):
     jobs = dry_run(fresh, TARGETS[0], seeds=3)
     runs = len(runs_needed(targets("hmvae", "tables")[Path(TARGETS[0]).stem]))
     assert jobs["evaluate"] == 3 * runs
-    assert jobs["train"] == 3 * runs + len(spec.evaluators(spec.resolve(*OXFORD, "mvae", "demo", 0)))
+    networks = {step["network"] for step in spec.data_part(*OXFORD, "demo")["encoders"]}
+    assert jobs["train"] == 3 * runs + len(networks | {*spec.evaluators(spec.resolve(*OXFORD, "mvae", "demo", 0))})
 
 
 # Mistakes
@@ -194,7 +200,8 @@ def miniature(root):
         experiment["data"]["images_per_class"]["demo"] = 4
         experiment["training"]["epochs"]["demo"] = 1
         experiment["training"]["batch_size"]["demo"] = 64
-        experiment["evaluators"]["feature_classifier"]["training"]["epochs"]["demo"] = 1
+        for network in ("feature_classifier", "char_cnn_rnn"):
+            experiment["evaluators"][network]["training"]["epochs"]["demo"] = 1
         experiment["evaluation"]["variance_samples"]["demo"] = 2
         experiment["evaluation"]["variance_captions"]["demo"] = 4
         experiment["evaluation"]["figure_captions"]["value"] = 2

@@ -1,4 +1,4 @@
-"""What data sets of images with captions have in common: x1 the images, x2 standardised caption features."""
+"""What data sets of images with captions have in common: x1 the images, x1_features and x2 standardised features."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +9,8 @@ import numpy as np
 from shared.data.prepared import SPLITS, Prepared
 
 CAPTIONS_PER_IMAGE = 10
+# What Reed et al. (2016) read of a caption. Their 70 letters name the hyphen twice; the second one counts.
+LETTERS, CAPTION_LENGTH = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{} ", 201
 # As options of experiments.yaml; the sources differ in the caption features that they can make.
 IMAGE_SIZE, CAPTION_DIM = 64, 1024
 
@@ -41,38 +43,58 @@ class Standardisation:
 class Captioned:
     """N images with their captions.
 
-    images: uint8 (N, 3, H, W), RGB; labels: int64 (N,), the original class numbers;
-    captions: str (N, 10); features: float32 (N, D), the mean of the ten captions' features.
+    images: uint8 (N, 3, H, W), RGB; labels: int64 (N,), the original class numbers; captions: str (N, 10).
+    features: float32 (N, D) each, by the array's name, as far as they are not left to an encoder: `x1_features` of the
+    images, `x2` the mean of the ten captions' features.
     """
 
     images: np.ndarray
     labels: np.ndarray
     captions: np.ndarray
-    features: np.ndarray
+    features: Mapping[str, np.ndarray]
+
+
+def characters(captions: np.ndarray) -> np.ndarray:
+    """Captions (N, C) as numbers of their letters in lower case, int16 (N, C, 201): 1 to 70, 0 for none or another."""
+    place = np.zeros(0x110000, np.int16)
+    for number, letter in enumerate(LETTERS, 1):
+        place[ord(letter)] = number
+    lower = np.char.lower(captions).astype(f"U{CAPTION_LENGTH}")
+    return place[lower.view(np.uint32).reshape(*captions.shape, CAPTION_LENGTH)]
+
+
+def every_tenth(labels: np.ndarray) -> np.ndarray:
+    """Whether an image is the 1st, 11th, ... of its class, bool (N,): to test networks that know the classes."""
+    held_out = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        held_out[np.flatnonzero(labels == label)[::10]] = True
+    return held_out
 
 
 def prepared(
     splits: Mapping[str, Captioned],
     stand_in: bool,
-    caption_features: str,
     description: str,
+    notes: Mapping[str, str],
     files: Mapping[str, Path],
     official: bool = False,
 ) -> Prepared:
-    """The arrays that models see: features standardised with the training split's statistics (HMVAE, App. C.3).
+    """The arrays that models see: features standardised with the training split's statistics (HMVAE, App. C.2, C.3).
 
     Splits share no class. Those of training count first, so that a classifier trained on them has as many outputs.
     """
-    standardise = Standardisation.of(splits["train"].features)
+    standardise = {name: Standardisation.of(features) for name, features in splits["train"].features.items()}
     classes = [number for split in SPLITS for number in np.unique(splits[split].labels)]
     place = {number: index for index, number in enumerate(classes)}
     return Prepared(
         splits={
             split: {
                 "x1": part.images,
-                "x2": standardise(part.features),
+                **{name: standardise[name](features) for name, features in part.features.items()},
                 "labels": np.array([place[number] for number in part.labels]),
                 "captions": part.captions,
+                "characters": characters(part.captions),
+                **({"held_out": every_tenth(part.labels)} if split == "train" else {}),
             }
             for split, part in splits.items()
         },
@@ -80,7 +102,7 @@ def prepared(
         official=official,
         description=description,
         classes=[f"class_{number:05d}" for number in classes],
-        constants={"x2_mean": standardise.mean, "x2_std": standardise.std},
+        constants={f"{name}_{each}": getattr(of, each) for name, of in standardise.items() for each in ("mean", "std")},
         files=files,
-        notes={"caption_features": caption_features},
+        notes=notes,
     )

@@ -12,16 +12,15 @@ training steps, where photographs take tens of thousands.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
-from pydantic import NonNegativeInt, PositiveInt
 
-from shared.data.caption_features import CaptionFeatures
-from shared.data.captioned import CAPTION_DIM, CAPTIONS_PER_IMAGE, IMAGE_SIZE, Captioned, prepared
-from shared.data.prepared import SPLITS, DatasetOptions, DatasetSpec, ImageSize, Prepared
+from shared.data import drawn
+from shared.data.drawn import Drawn, Options, mix, noise, shades, smoothstep, split_by_class, to_bytes, uniform
+from shared.data.prepared import DatasetSpec, Prepared
 
 # As many classes a split, and the same numbers, as the official split has.
 CLASSES = {"train": range(41, 103), "val": range(21, 41), "test": range(1, 21)}
@@ -81,53 +80,13 @@ class FlowerClass:
     background_weights: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class DrawnFlowers:
-    """Flowers with the factors they were drawn from, N images in order of class number.
-
-    images: uint8 (N, 3, S, S); labels: int64 (N,); captions: str (N, 10); backgrounds: int64 (N,), positions
-    in BACKGROUNDS; classes: by class number.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    captions: np.ndarray
-    backgrounds: np.ndarray
-    classes: dict[int, FlowerClass]
-
-
-class Options(DatasetOptions):
-    caption_features: Literal["tfidf_svd", "char_cnn_rnn_or_tfidf_svd"] = "tfidf_svd"
-    image_size: ImageSize = IMAGE_SIZE
-    caption_dim: PositiveInt = CAPTION_DIM
-    images_per_class: PositiveInt = 20
-    seed: NonNegativeInt = 0
-
-
 def load(spec: DatasetSpec, data_root: Path) -> Prepared:
-    """The drawn data set. InputError: caption features that exist for real captions only."""
+    """The drawn data set. InputError: features that exist for photographs only."""
     options = spec.read(Options)
-    flowers = draw(options.images_per_class, options.seed, options.image_size)
-    rows = {split: np.flatnonzero(np.isin(flowers.labels, CLASSES[split])) for split in SPLITS}
-    features = CaptionFeatures.fit(flowers.captions[rows["train"]], options.caption_dim)
-    return prepared(
-        splits={
-            split: Captioned(
-                images=flowers.images[rows[split]],
-                labels=flowers.labels[rows[split]],
-                captions=flowers.captions[rows[split]],
-                features=features(flowers.captions[rows[split]]),
-            )
-            for split in SPLITS
-        },
-        stand_in=True,
-        caption_features="TF-IDF+SVD",
-        description="flowers drawn by the package, caption features TF-IDF+SVD",
-        files={},
-    )
+    return split_by_class(draw(options.images_per_class, options.seed, options.image_size), CLASSES, options, "flowers")
 
 
-def draw(images_per_class: int, seed: int, size: int = 64) -> DrawnFlowers:
+def draw(images_per_class: int, seed: int, size: int = 64) -> Drawn[FlowerClass]:
     """Draw all 102 classes. The same arguments give the same flowers.
 
     Args:
@@ -135,21 +94,8 @@ def draw(images_per_class: int, seed: int, size: int = 64) -> DrawnFlowers:
         seed: of everything random.
         size: width and height in pixels.
     """
-    classes_rng, *class_rngs = np.random.default_rng(seed).spawn(103)
-    classes = invent_classes(classes_rng)
-    images, captions, backgrounds = [], [], []
-    for flower, rng in zip(classes.values(), class_rngs, strict=True):
-        background = rng.choice(len(BACKGROUNDS), size=images_per_class, p=flower.background_weights)
-        images.append(_paint(flower, background, size, rng))
-        captions += [describe_flower(flower, rng) for _ in range(images_per_class)]
-        backgrounds.append(background)
-    return DrawnFlowers(
-        images=np.concatenate(images),
-        labels=np.repeat(np.array(list(classes), dtype=np.int64), images_per_class),
-        captions=np.array(captions),
-        backgrounds=np.concatenate(backgrounds).astype(np.int64),
-        classes=classes,
-    )
+    classes_rng, *rngs = np.random.default_rng(seed).spawn(103)
+    return drawn.draw(invent_classes(classes_rng), rngs, images_per_class, partial(_paint, size=size), caption)
 
 
 def invent_classes(rng: Generator) -> dict[int, FlowerClass]:
@@ -172,12 +118,8 @@ def invent_classes(rng: Generator) -> dict[int, FlowerClass]:
 # --- captions ---
 
 
-def describe_flower(flower: FlowerClass, rng: Generator) -> list[str]:
-    """Ten captions of one image, by ten imagined people, some of whom leave something out."""
-    return [_caption(flower, rng) for _ in range(CAPTIONS_PER_IMAGE)]
-
-
-def _caption(flower: FlowerClass, rng: Generator) -> str:
+def caption(flower: FlowerClass, rng: Generator) -> str:
+    """What one person may say of a flower of the class."""
     colour, centre, count = flower.colour, flower.centre, SHAPES[flower.shape].count
     shape = str(rng.choice(SHAPES[flower.shape].words))
     kernel = f"{count} {shape} {colour} petals"
@@ -204,7 +146,7 @@ def _caption(flower: FlowerClass, rng: Generator) -> str:
 # --- painting ---
 
 
-def _paint(flower: FlowerClass, backgrounds: np.ndarray, size: int, rng: Generator) -> np.ndarray:
+def _paint(flower: FlowerClass, backgrounds: np.ndarray, rng: Generator, size: int) -> np.ndarray:
     """A flower of the class on each of the backgrounds (B,): uint8 (B, 3, S, S)."""
     count = len(backgrounds)
     axis = ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
@@ -213,22 +155,22 @@ def _paint(flower: FlowerClass, backgrounds: np.ndarray, size: int, rng: Generat
     dark, bright = (
         np.array(colours, np.float32)[backgrounds][:, None, None] for colours in zip(*BACKGROUNDS.values(), strict=True)
     )
-    light = 0.7 * (0.5 - 0.5 * y) + 0.3 * _noise(rng, count, size, 3)
-    pixels = _mix(dark, bright, light)
+    light = 0.7 * (0.5 - 0.5 * y) + 0.3 * noise(rng, count, size, 3)
+    pixels = mix(dark, bright, light)
 
-    radius = _uniform(rng, count, 0.90, 1.06)
-    x, y = x - _uniform(rng, count, -0.05, 0.05), y - _uniform(rng, count, -0.05, 0.05)
-    distance, angle = np.hypot(x, y) / radius, np.arctan2(x, -y) + _uniform(rng, count, -0.06, 0.06)
+    radius = uniform(rng, count, 0.90, 1.06)
+    x, y = x - uniform(rng, count, -0.05, 0.05), y - uniform(rng, count, -0.05, 0.05)
+    distance, angle = np.hypot(x, y) / radius, np.arctan2(x, -y) + uniform(rng, count, -0.06, 0.06)
     edge = 2 / size / radius  # the width of a pixel in units of the flower's radius; outlines fade over it
     pixels = _petals(
-        pixels, SHAPES[flower.shape], distance, angle, edge, _shades(rng, PETAL_COLOURS[flower.colour], count)
+        pixels, SHAPES[flower.shape], distance, angle, edge, shades(rng, PETAL_COLOURS[flower.colour], count)
     )
     centre = (
-        _shades(rng, CENTRE_COLOURS[flower.centre], count)
+        shades(rng, CENTRE_COLOURS[flower.centre], count)
         * (1.05 - 0.3 * np.minimum(distance / _CENTRE, 1) ** 2)[..., None]
     )
-    pixels = _mix(pixels, centre, np.clip((_CENTRE - distance) / edge + 0.5, 0, 1))
-    return np.rint(255 * np.clip(pixels, 0, 1)).astype(np.uint8).transpose(0, 3, 1, 2)
+    pixels = mix(pixels, centre, np.clip((_CENTRE - distance) / edge + 0.5, 0, 1))
+    return to_bytes(pixels)
 
 
 def _petals(
@@ -250,38 +192,6 @@ def _petals(
     half_width = widest / peak * t**shape.base * (1 - t) ** shape.tip
     inside = np.where(t < 1, half_width - across, -1)
     neighbour = distance * np.sin(sector / 2 - np.abs(relative))  # how far the next petal's half of the plane is
-    rim = 0.7 + 0.3 * _smoothstep(0.0, 0.08, np.minimum(inside, neighbour))
+    rim = 0.7 + 0.3 * smoothstep(0.0, 0.08, np.minimum(inside, neighbour))
     shading = (0.72 + 0.32 * np.sqrt(t)) * rim
-    return _mix(pixels, colour * shading[..., None], np.clip(inside / edge + 0.5, 0, 1))
-
-
-def _smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def _mix(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Colours (..., 3) mixed by a weight map (B, S, S)."""
-    return first + weight[..., None] * (second - first)
-
-
-def _noise(rng: Generator, count: int, size: int, cells: int) -> np.ndarray:
-    """Smooth random maps in [0, 1] of cells x cells patches, float32 (count, size, size)."""
-    position = (np.arange(size) + 0.5) / size * cells
-    cell = position.astype(int)
-    weight = _smoothstep(0, 1, position - cell)
-    interpolation = np.zeros((size, cells + 1), np.float32)
-    interpolation[np.arange(size), cell] = 1 - weight
-    interpolation[np.arange(size), cell + 1] = weight
-    return interpolation @ rng.random((count, cells + 1, cells + 1), dtype=np.float32) @ interpolation.T
-
-
-def _uniform(rng: Generator, count: int, low: float, high: float) -> np.ndarray:
-    """One number for each image, float32 (count, 1, 1), to broadcast over its pixels."""
-    return rng.uniform(low, high, (count, 1, 1)).astype(np.float32)
-
-
-def _shades(rng: Generator, colour: tuple[float, float, float], count: int) -> np.ndarray:
-    """A shade of a colour for each image, float32 (count, 1, 1, 3)."""
-    shades = np.array(colour) * rng.uniform(0.90, 1.05, (count, 1)) + rng.normal(0, 0.02, (count, 3))
-    return np.clip(shades, 0, 1).astype(np.float32)[:, None, None, :]
+    return mix(pixels, colour * shading[..., None], np.clip(inside / edge + 0.5, 0, 1))

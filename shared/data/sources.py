@@ -17,6 +17,8 @@ class Source:
 LOADERS = {
     ("oxford_flower", "official"): Source("shared.data.oxford_flower", ("oxford_flower",)),
     ("oxford_flower", "drawn"): Source("shared.data.drawn_flowers"),
+    ("cub", "official"): Source("shared.data.cub", ("cub",)),
+    ("cub", "drawn"): Source("shared.data.drawn_birds"),
     ("mnist", "official"): Source("shared.data.mnist", ("mnist",)),
     ("mnist", "digits"): Source("shared.data.digits"),
     ("fashion_mnist", "official"): Source("shared.data.mnist", ("fashion_mnist",)),

@@ -26,10 +26,13 @@ by hooks on samples (tests/shared/models/test_importance_objectives.py has one):
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
+
+if TYPE_CHECKING:
+    from shared.data.arrays import Split  # which imports this module
 
 Batch = dict[str, Tensor]
 Latents = dict[str, Tensor]
@@ -54,6 +57,26 @@ class Trainable(nn.Module, ABC):
     @abstractmethod
     def loss(self, batch: Batch, epoch: int, samples: int, generator: Generator) -> Loss:
         """Loss of a batch in `epoch` (counted from 0), with `samples` posterior samples per data point."""
+
+
+class Encoder(Trainable):
+    """A network that completes the data of an experiment with its features (`data.encoders` of experiments.yaml).
+
+    name: for readers. encodes: the note of data.json that says it, such as "caption_features". feature_dim: D.
+    """
+
+    name: ClassVar[str]
+    encodes: ClassVar[str]
+    feature_dim: int
+
+    @abstractmethod
+    def encode(self, batch: Batch) -> Tensor:
+        """Features (B, D) of the data points."""
+
+    @abstractmethod
+    def quality(self, features: Mapping[str, Tensor], splits: Mapping[str, "Split"]) -> dict[str, float]:
+        """How good the features (N, D) of each split are, on data that the training did not see: shares in [0, 1] by
+        their names in words."""
 
 
 class Likelihood(ABC):

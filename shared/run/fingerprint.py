@@ -28,6 +28,7 @@ INERT = {
 }
 # What computes numbers in the stages, whatever the model.
 TRAINING = ("shared.run.training:Training", "shared.run.devices:prepare_torch", "shared.data.arrays:load_split")
+ENCODING = ("shared.stages.encode:encode", "shared.run.devices:prepare_torch")
 EVALUATION = ("shared.stages.evaluate:evaluate", "shared.run.devices:prepare_torch")
 # Decorators that tell nobody what they decorate. Any other may register it, so that no name has to lead there.
 UNTELLING = ("abc.", "contextlib.", "dataclasses.", "functools.", "torch.inference_mode", "torch.no_grad")
@@ -41,7 +42,9 @@ _DROPPED = {"ctx", "kind", "returns", "simple", "type_comment", "type_params"}
 
 
 def of_data(data: dict[str, Any]) -> str:
-    """Of the code that prepares a data set: the specification's `data`."""
+    """Of the code that makes a data set, the specification's `data`: that of its last encoder, or what prepares it."""
+    if encoders := data.get("encoders"):
+        return fingerprint(*ENCODING, *specification.callees(encoders[-1]))
     module = source_of(data["name"], data["source"]).module
     return fingerprint("shared.stages.prepare:prepare", f"{module}:load")
 

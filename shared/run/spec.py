@@ -69,7 +69,8 @@ class Model(_Checked):
 
 
 class Evaluator(_Checked):
-    """A network that metrics use: trained by the workflow, once for all that share the data, or pretrained.
+    """A network that metrics use, or that completes the data: trained by the workflow, once for all that share the
+    data, or pretrained.
 
     weights: of a pretrained one, a key of the ledger's group `pretrained`.
     """
@@ -84,7 +85,7 @@ class Evaluator(_Checked):
 class Experiment(_Checked):
     """protocol: the function that evaluates a run, whose module may type the `evaluation` in a class `Settings`.
 
-    evaluation.evaluators: role -> name of an evaluator.
+    evaluation.evaluators: role -> name of an evaluator. data.encoders: array -> name of the evaluator that makes it.
     """
 
     title: str = ""
@@ -295,21 +296,21 @@ def exists(paper: str, run: str, scale: str) -> bool:
 
 
 def _evaluator(key: str, name: str, scale: str, seed: int, overrides: dict[str, Any] | None) -> dict[str, Any]:
-    """The specification of an evaluator network on the data of a key, on which all papers must agree."""
+    """The specification of an evaluator network on the data of a key, on which all papers must agree.
+
+    One that completes data is part of their specification, and heeds no override: data are the same for all runs.
+    """
     found: dict[str, dict[str, Any]] = {}
     for paper in papers():
         for experiment, node in load(paper).experiments.items():
-            entry, data = node.evaluators.get(name), data_part(paper, experiment, scale)
+            entry, whole = node.evaluators.get(name), data_part(paper, experiment, scale)
+            data = trained_on(whole, name)
             if entry is None or entry.weights is not None or data_key(data) != key:
                 continue
-            where = _place(paper, experiment)
+            where, heeded = _place(paper, experiment), overrides if data == whole else None
             found[f"{where}.{name}"] = _common(EVALUATORS, key, name, scale, seed) | {
                 "data": data,
-                "modalities": entry.modalities,
-                **_built(
-                    entry, _at(entry.arguments, scale, f"{where}.{name}.arguments", "arguments"), f"{where}.{name}"
-                ),
-                "training": _training({}, entry.training, scale, overrides, where, name),
+                **_network(entry, name, scale, heeded, where),
             }
     if not found:
         raise InputError(f"evaluators/{key}: no network `{name}` is trained on these data at scale {scale}")
@@ -320,14 +321,51 @@ def _evaluator(key: str, name: str, scale: str, seed: int, overrides: dict[str, 
     return specification
 
 
+def _network(entry: Evaluator, name: str, scale: str, overrides: dict[str, Any] | None, where: str) -> dict[str, Any]:
+    arguments = _at(entry.arguments, scale, f"{where}.{name}.arguments", "arguments")
+    return {
+        "modalities": entry.modalities,
+        **_built(entry, arguments, f"{where}.{name}"),
+        "training": _training({}, entry.training, scale, overrides, where, name),
+    }
+
+
 def data_part(paper: str, experiment: str, scale: str) -> dict[str, Any]:
-    """The specification of the experiment's data at a scale, which all its runs share."""
-    where = f"{_place(paper, experiment)}.data"
-    data = _at(experiment_of(paper, experiment).data, scale, where, "data")
+    """The specification of the experiment's data at a scale, which all its runs share.
+
+    `encoders`, if any, are the steps that complete what is prepared: each an array, the evaluator that makes it, and
+    that network's own specification, in order.
+    """
+    place, node = _place(paper, experiment), experiment_of(paper, experiment)
+    where = f"{place}.data"
+    data = _at(node.data, scale, where, "data")
     for key in ("name", "source"):
         if not isinstance(data.get(key), str):
             raise InputError(f"{where}.{key}: missing or no text")
-    return {key: value for key, value in data.items() if value is not None}
+    encoders = data.pop("encoders", None) or {}
+    trained = [name for name, entry in node.evaluators.items() if entry.weights is None]
+    if not isinstance(encoders, dict) or any(encoders[array] not in trained for array in encoders):
+        known = ", ".join(trained) or "none"
+        raise InputError(f"{where}.encoders: {encoders!r} maps no arrays to evaluators that are trained here: {known}")
+    if len(set(encoders.values())) < len(encoders):
+        raise InputError(f"{where}.encoders: {encoders!r} names a network twice; each makes one array")
+    steps = [
+        {"array": array, "network": name, **_network(node.evaluators[name], name, scale, None, place)}
+        for array, name in encoders.items()
+    ]
+    return {key: value for key, value in data.items() if value is not None} | ({"encoders": steps} if steps else {})
+
+
+def data_stages(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """The specifications of data as they are prepared, after their first encoder, ..., and whole."""
+    steps, prepared = data.get("encoders", []), {key: value for key, value in data.items() if key != "encoders"}
+    return [prepared, *(prepared | {"encoders": steps[: n + 1]} for n in range(len(steps)))]
+
+
+def trained_on(data: dict[str, Any], network: str) -> dict[str, Any]:
+    """What a network is trained on: an encoder on the data as they are before it, any other on all of them."""
+    steps = zip(data_stages(data), data.get("encoders", []), strict=False)
+    return next((before for before, step in steps if step["network"] == network), data)
 
 
 def data_key(data: dict[str, Any]) -> str:
@@ -361,7 +399,8 @@ def check(paper: str, scale: str) -> None:
                 called = {"weights": entry.weights, "device": "cpu"}
                 _check_call(entry.builder, called, f"{_place(paper, name)}.{network}", "builder", "builder")
             else:
-                resolve(EVALUATORS, data_key(data_part(paper, name, scale)), network, scale, 0)
+                data = trained_on(data_part(paper, name, scale), network)
+                resolve(EVALUATORS, data_key(data), network, scale, 0)
 
 
 def evaluators(spec: dict[str, Any]) -> dict[str, Evaluator]:
@@ -387,14 +426,20 @@ def is_papers_own(spec: dict[str, Any]) -> bool:
 
 def _compared(spec: dict[str, Any]) -> list[dict[str, Any]]:
     """A specification and those of the networks that its metrics use, without what may differ between scales."""
-    key = data_key(spec["data"])
     trained = [name for name, entry in evaluators(spec).items() if entry.weights is None]
-    networks = [resolve(EVALUATORS, key, name, spec["scale"], 0) for name in trained]
-    return [
-        {name: value for name, value in each.items() if name not in ("scale", "experiment")}
-        | {"training": {name: value for name, value in each["training"].items() if name != "threads"}}
-        for each in (spec, *networks)
+    networks = [
+        resolve(EVALUATORS, data_key(trained_on(spec["data"], name)), name, spec["scale"], 0) for name in trained
     ]
+
+    def on_any_threads(each: dict[str, Any]) -> dict[str, Any]:
+        return each | {"training": {name: value for name, value in each["training"].items() if name != "threads"}}
+
+    def on_any_scale(each: dict[str, Any]) -> dict[str, Any]:
+        steps = [on_any_threads(step) for step in each["data"].get("encoders", [])]
+        kept = {name: value for name, value in on_any_threads(each).items() if name not in ("scale", "experiment")}
+        return kept | {"data": each["data"] | {"encoders": steps}}
+
+    return [on_any_scale(each) for each in (spec, *networks)]
 
 
 def callees(spec: dict[str, Any]) -> list[str]:

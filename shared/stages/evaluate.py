@@ -2,7 +2,7 @@
 
 python -m shared.stages.evaluate --run hmvae/oxford_flower/mvae --scale demo --seed 0 \\
     --folder runs/demo/hmvae/oxford_flower/mvae/seed0 --data runs/demo/data/oxford_flower-0a1b2c3d \\
-    --evaluators runs/demo/evaluators/oxford_flower-0a1b2c3d --data-root data
+    --evaluators runs/demo/evaluators --data-root data
 
 Writes metrics.json, samples.npz and points.npz into the folder of the run.
 """
@@ -20,14 +20,16 @@ from shared.run.threads import limit_threads
 if TYPE_CHECKING:
     import torch
 
+    from shared.models.contract import Trainable
 
-def read_trained(folder: Path, spec: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+
+def read_trained(folder: Path, spec: dict[str, Any], data_sha256: str) -> dict[str, Any]:
     """train.json of a finished run. InputError: it was trained for another specification, or on other data."""
     keys = ("spec_sha256", "fingerprint", "pipeline", "data", "diverged", "provenance")
     trained = read_json(folder / "train.json", *keys)
     if trained["spec_sha256"] != specification.sha256(specification.training_part(spec)):
         raise InputError(f"{folder}: trained for another specification; run the workflow, which trains it again")
-    if trained["data"]["sha256"] != data["sha256"]:
+    if trained["data"]["sha256"] != data_sha256:
         raise InputError(f"{folder}: trained on other data; run the workflow, which trains it again")
     return trained
 
@@ -39,6 +41,27 @@ def training_note(spec: dict[str, Any]) -> str:
     return f"trained for {training['epochs']} epochs in batches of {training['batch_size']}{precision}"
 
 
+def quality_notes(data: dict[str, Any]) -> list[str]:
+    """What networks that completed the data achieve, for the protocol in tables."""
+    return [
+        f"{step['name']}: {', '.join(f'{100 * share:.1f} % {words}' for words, share in step['quality'].items())}"
+        for step in data.get("encoders", [])
+    ]
+
+
+def load_network(
+    folder: Path, spec: dict[str, Any], data_sha256: str, device: "torch.device"
+) -> tuple["Trainable", dict[str, Any]]:
+    """A network that metrics use or that completes data, and its train.json. InputError: as `read_trained`, or it
+    diverged."""
+    from shared.run.devices import load_trained
+
+    trained = read_trained(folder, spec, data_sha256)
+    if trained["diverged"]:
+        raise InputError(f"{folder}: this network, which metrics or data need, diverged; lower its learning rate")
+    return load_trained(spec, folder / "weights.pt", device), trained
+
+
 def evaluators_of(
     spec: dict[str, Any], arguments: argparse.Namespace, data: dict[str, Any], device: "torch.device"
 ) -> tuple[dict[str, Any], list[str]]:
@@ -47,23 +70,22 @@ def evaluators_of(
     InputError: one was trained for another specification, or diverged, or the weights of a pretrained one are missing.
     """
     from shared.data import ledger
-    from shared.run.devices import load_trained, named
+    from shared.run.devices import named
 
     networks, code = {}, []
+    # those that completed the data were trained on what these were before
+    before = {step["network"]: step["trained_on"] for step in data.get("encoders", [])}
     for name, entry in specification.evaluators(spec).items():
         if entry.weights:
             weights = ledger.require(arguments.data_root, "pretrained", entry.weights)
             networks[name] = named(entry.builder)(weights, device)
             continue
+        key = specification.data_key(specification.trained_on(spec["data"], name))
         own = specification.resolve(
-            specification.EVALUATORS, specification.data_key(spec["data"]), name, spec["scale"], 0,
-            specification.overrides(arguments),
-        )  # fmt: skip
-        folder = arguments.evaluators / name / "seed0"
-        trained = read_trained(folder, own, data)
-        if trained["diverged"]:
-            raise InputError(f"{folder}: this network, which the metrics need, diverged; lower its learning rate")
-        networks[name] = load_trained(own, folder / "weights.pt", device)
+            specification.EVALUATORS, key, name, spec["scale"], 0, specification.overrides(arguments)
+        )
+        folder = arguments.evaluators / key / name / "seed0"
+        networks[name], trained = load_network(folder, own, before.get(name, data["sha256"]), device)
         code.append(trained["fingerprint"])
     roles = spec["evaluation"].get(specification.EVALUATORS, {})
     return {role: networks[name] for role, name in roles.items()}, code
@@ -74,7 +96,7 @@ def main() -> None:
     specification.add_run_arguments(parser)
     parser.add_argument("--folder", type=Path, required=True, help="of the run, with weights.pt and train.json")
     parser.add_argument("--data", type=Path, required=True, help="folder of the prepared data")
-    parser.add_argument("--evaluators", type=Path, help="folder of the evaluator networks' runs")
+    parser.add_argument("--evaluators", type=Path, help="folder of the evaluator networks' runs, by their data")
     parser.add_argument("--data-root", type=Path, default=Path("data"), help="folder with pretrained weights")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     arguments = parser.parse_args()
@@ -102,7 +124,7 @@ def evaluate(spec: dict[str, Any], arguments: argparse.Namespace) -> None:
     # of the code that runs, not of what the sources have become when a long job ends
     origin = provenance(describe_device(device), threads)
     data = describe_data(arguments.data)
-    trained = read_trained(arguments.folder, spec, data)
+    trained = read_trained(arguments.folder, spec, data["sha256"])
     networks, network_code = evaluators_of(spec, arguments, data, device)
     code = [fingerprint.of_evaluation(spec), trained["fingerprint"], *network_code]
     pipeline = [fingerprint.of_protocol(spec), trained["pipeline"], *network_code]
@@ -125,7 +147,7 @@ def evaluate(spec: dict[str, Any], arguments: argparse.Namespace) -> None:
         if missing := {"key", "variant", "value", "unit", "samples"} - set(row):
             raise InputError(f"{spec['protocol']}: the row {row} lacks {', '.join(sorted(missing))}; add it")
     record |= {
-        "protocol": "; ".join(filter(None, [result.protocol, training_note(spec)])),
+        "protocol": "; ".join(filter(None, [result.protocol, *quality_notes(data), training_note(spec)])),
         "metrics": result.metrics,
         "provenance": origin | {"seconds": round(time.monotonic() - started, 1), "peak_memory_mb": peak_memory_mb()},
     }

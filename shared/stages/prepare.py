@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,10 @@ def prepare(spec: DatasetSpec, data_root: Path, out: Path) -> None:
         "splits": {split: _size(data, split) for split in data.splits},
         "files": {key: ledger.fingerprint(path) for key, path in data.files.items()},
     }
-    with _all_or_nothing(out):
-        checksums = _write_arrays(data, out)
+    arrays = {f"{name}_{split}": array for split, part in data.splits.items() for name, array in part.items()}
+    arrays |= {f"{name}_{split}_index": rows for split, part in data.index.items() for name, rows in part.items()}
+    with all_or_nothing(out):
+        checksums = write_arrays(arrays | dict(data.constants), out)
         write_json(out / "data.json", about | {"sha256": hashlib.sha256(checksums.encode()).hexdigest()})
     counts = ", ".join(f"{split} {about['splits'][split]['samples']}" for split in data.splits)
     print(f"{spec.name}: {counts} samples; {data.description}", file=sys.stderr)
@@ -59,7 +61,7 @@ def _size(data: Prepared, split: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _all_or_nothing(out: Path) -> Iterator[None]:
+def all_or_nothing(out: Path) -> Iterator[None]:
     """What an earlier preparation left goes first; what this one leaves goes too if it fails: it may be gigabytes."""
     _clear(out)
     try:
@@ -74,11 +76,8 @@ def _clear(out: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _write_arrays(data: Prepared, out: Path) -> str:
+def write_arrays(arrays: Mapping[str, Array], out: Path) -> str:
     """One file per array; returns the list of their checksums."""
-    arrays = {f"{name}_{split}": array for split, part in data.splits.items() for name, array in part.items()}
-    arrays |= {f"{name}_{split}_index": rows for split, part in data.index.items() for name, rows in part.items()}
-    arrays |= data.constants
     checksums = ""
     for name, array in sorted(arrays.items()):
         path = out / f"{name}.npy"

@@ -125,9 +125,8 @@ def trained(file: Path) -> dict[str, Any]:
 def networks(runs: Records, scale: str) -> Records:
     """Trainings of the networks that metrics used, by data set."""
     data = [record["specification"]["data"] for each in runs.values() for record in each.values() if "data" in record]
-    folders = {
-        specification.data_key(part): RUNS / scale / "evaluators" / specification.data_key(part) for part in data
-    }
+    keys = {specification.data_key(stage) for part in data for stage in specification.data_stages(part)}
+    folders = {key: RUNS / scale / "evaluators" / key for key in sorted(keys)}
     return {
         key: {f"{file.parts[-3]}/{file.parts[-2]}": trained(file) for file in sorted(folder.glob("*/seed*/train.json"))}
         for key, folder in folders.items()

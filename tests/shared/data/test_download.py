@@ -311,7 +311,9 @@ def test_names_in_the_ledger_tell_files_from_folders() -> None:
         for name in entry.alternatives
         if not Path(name).suffix
     }
-    assert folders == {"oxford_flower/jpg", "oxford_flower/cvpr2016_flowers", "celeba/img_align_celeba"}
+    flowers, birds = {"jpg", "cvpr2016_flowers"}, {"CUB_200_2011/images", "cvpr2016_cub"}
+    of_captioned = {f"oxford_flower/{name}" for name in flowers} | {f"cub/{name}" for name in birds}
+    assert folders == of_captioned | {"celeba/img_align_celeba"}
 
 
 @pytest.mark.usefixtures("small_ledger")

@@ -8,17 +8,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import mutual_info_score
 
 from shared.data import drawn_flowers
-from shared.data.drawn_flowers import BACKGROUNDS, CENTRE_COLOURS, CLASSES, PETAL_COLOURS, SHAPES, DrawnFlowers, draw
+from shared.data.drawn import Drawn
+from shared.data.drawn_flowers import BACKGROUNDS, CENTRE_COLOURS, CLASSES, PETAL_COLOURS, SHAPES, FlowerClass, draw
 from shared.data.prepared import DatasetSpec
 from shared.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def flowers() -> DrawnFlowers:
+def flowers() -> Drawn[FlowerClass]:
     return draw(images_per_class=8, seed=0)
 
 
-def test_the_same_seed_draws_the_same_flowers(flowers: DrawnFlowers) -> None:
+def test_the_same_seed_draws_the_same_flowers(flowers: Drawn[FlowerClass]) -> None:
     again = draw(images_per_class=8, seed=0)
     assert again.images.tobytes() == flowers.images.tobytes()
     assert again.captions.tolist() == flowers.captions.tolist()
@@ -26,7 +27,7 @@ def test_the_same_seed_draws_the_same_flowers(flowers: DrawnFlowers) -> None:
     assert (other.images != flowers.images[::8]).any()
 
 
-def test_shapes_and_counts(flowers: DrawnFlowers) -> None:
+def test_shapes_and_counts(flowers: Drawn[FlowerClass]) -> None:
     assert flowers.images.shape == (816, 3, 64, 64)
     assert flowers.images.dtype == np.uint8
     assert flowers.captions.shape == (816, 10)
@@ -39,7 +40,7 @@ def test_splits_are_62_20_20_disjoint_classes() -> None:
     assert sorted(c for classes in CLASSES.values() for c in classes) == list(range(1, 103))
 
 
-def test_classes_differ(flowers: DrawnFlowers) -> None:
+def test_classes_differ(flowers: Drawn[FlowerClass]) -> None:
     looks = {(c.shape, c.colour, c.centre) for c in flowers.classes.values()}
     assert len(looks) == 102
     assert {c.shape for c in flowers.classes.values()} == set(SHAPES)
@@ -48,7 +49,7 @@ def test_classes_differ(flowers: DrawnFlowers) -> None:
         assert flower.colour != flower.centre
 
 
-def test_backgrounds_depend_on_the_class_and_vary_within_it(flowers: DrawnFlowers) -> None:
+def test_backgrounds_depend_on_the_class_and_vary_within_it(flowers: Drawn[FlowerClass]) -> None:
     shuffled = np.random.default_rng(0).permutation(flowers.backgrounds)
     information = mutual_info_score(flowers.labels, flowers.backgrounds)
     assert information > mutual_info_score(flowers.labels, shuffled) + 0.5
@@ -60,7 +61,7 @@ def test_backgrounds_depend_on_the_class_and_vary_within_it(flowers: DrawnFlower
     assert np.mean(several) > 0.3
 
 
-def test_backgrounds_of_unseen_classes_follow_from_what_captions_tell(flowers: DrawnFlowers) -> None:
+def test_backgrounds_of_unseen_classes_follow_from_what_captions_tell(flowers: Drawn[FlowerClass]) -> None:
     """The rule shape -> likelier background, learned on training classes, holds for test classes."""
     shapes = np.array([flowers.classes[label].shape for label in flowers.labels])
     train, test = (np.isin(flowers.labels, CLASSES[split]) for split in ("train", "test"))
@@ -69,13 +70,13 @@ def test_backgrounds_of_unseen_classes_follow_from_what_captions_tell(flowers: D
     assert (predicted == flowers.backgrounds[test]).mean() > 0.65
 
 
-def test_captions_never_mention_the_background(flowers: DrawnFlowers) -> None:
+def test_captions_never_mention_the_background(flowers: Drawn[FlowerClass]) -> None:
     words = set(re.findall(r"[a-z]+", " ".join(flowers.captions.ravel())))
     synonyms = {"grass", "lake", "pond", "earth", "ground", "cloud", "clouds", "leaf", "leaves", "stone", "stones"}
     assert not words & (set(BACKGROUNDS) | synonyms | {"background", "behind"})
 
 
-def test_captions_agree_with_the_factors(flowers: DrawnFlowers) -> None:
+def test_captions_agree_with_the_factors(flowers: Drawn[FlowerClass]) -> None:
     """Colour words are those of the class, in its captions' words; something is left out now and then."""
     shape_words = {word: name for name, shape in SHAPES.items() for word in shape.words}
     mentions_centre = []
@@ -92,11 +93,11 @@ def test_captions_agree_with_the_factors(flowers: DrawnFlowers) -> None:
     assert 0.5 < np.mean(mentions_centre) < 0.95
 
 
-def test_the_wording_varies(flowers: DrawnFlowers) -> None:
+def test_the_wording_varies(flowers: Drawn[FlowerClass]) -> None:
     assert np.mean([len(set(captions)) for captions in flowers.captions]) > 8
 
 
-def test_images_show_colour_and_background(flowers: DrawnFlowers) -> None:
+def test_images_show_colour_and_background(flowers: Drawn[FlowerClass]) -> None:
     """Simple statistics of the pixels are enough to read both factors off an image."""
     images = flowers.images.astype(np.float32) / 255
     ends = (slice(None, 6), slice(-6, None))
@@ -115,14 +116,14 @@ def test_images_show_colour_and_background(flowers: DrawnFlowers) -> None:
     assert accuracy(middle, colour) > 0.95
 
 
-def test_few_directions_hold_most_of_what_varies(flowers: DrawnFlowers) -> None:
+def test_few_directions_hold_most_of_what_varies(flowers: Drawn[FlowerClass]) -> None:
     """They are what a model can learn in the few steps of the demo."""
     images = flowers.images.reshape(816, -1).astype(np.float64)
     variance = np.linalg.svd(images - images.mean(axis=0), compute_uv=False) ** 2
     assert variance[:8].sum() > 0.8 * variance.sum()
 
 
-def test_the_colour_of_the_petals_is_that_of_most_of_the_image(flowers: DrawnFlowers) -> None:
+def test_the_colour_of_the_petals_is_that_of_most_of_the_image(flowers: Drawn[FlowerClass]) -> None:
     """What captions name is the strongest thing in an image, so that a model picks it up first."""
     colour = np.array([PETAL_COLOURS[flowers.classes[label].colour] for label in flowers.labels])
     distance = np.abs(flowers.images / 255 - colour[:, :, None, None]).max(axis=1)

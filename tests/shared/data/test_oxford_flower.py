@@ -16,7 +16,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from shared.data import ledger
-from shared.data.oxford_flower import centre_crop_and_resize
+from shared.data.captioned_files import centre_crop_and_resize
 from shared.errors import InputError
 from shared.stages import prepare
 
@@ -179,6 +179,26 @@ def test_caption_embeddings_are_averaged_and_standardised(official: Official, la
     assert "embeddings_test_names" in meta["files"]
 
 
+def test_image_features_are_standardised_at_their_images(official: Official) -> None:
+    """The archive of Xian et al. has an order and paths of its own."""
+    official.write()
+    rng = np.random.default_rng(0)
+    features, order = rng.normal(size=(len(LABELS), 2048)), rng.permutation(len(LABELS))
+    names = np.empty((len(LABELS), 1), object)
+    names[:, 0] = [f"/BS/work/data/FLO/jpg/image_{i + 1:05d}.jpg" for i in order]
+    content = {"image_files": names, "features": features[order].T}
+    scipy.io.savemat(official.folder / "res101.mat", content)
+    arrays, meta = official.prepare(image_features="res101", caption_features="trained")
+    train = features[np.isin(LABELS, CLASSES["train"])]
+    for split, classes in CLASSES.items():
+        expected = (features[np.isin(LABELS, classes)] - train.mean(axis=0)) / train.std(axis=0)
+        np.testing.assert_allclose(arrays[f"x1_features_{split}"], expected, atol=1e-4)
+        assert f"x2_{split}" not in arrays
+    assert meta["image_features"] == "ResNet-101"
+    assert "caption_features" not in meta
+    assert "image_features" in meta["files"]
+
+
 def test_without_embeddings_the_specification_decides(official: Official) -> None:
     official.write()
     with pytest.raises(InputError, match=r"char-CNN-RNN-embeddings\.pickle: missing; .*flowers.zip.*reduced"):
@@ -220,9 +240,7 @@ def test_a_caption_file_of_nine_lines_is_named(official: Official) -> None:
 def test_a_class_in_two_splits_is_named(official: Official) -> None:
     official.lists["testclasses.txt"] += "class_00005\n"
     official.write()
-    with pytest.raises(
-        InputError, match=r"testclasses.txt: 'class_00005' is no class such as class_00041, or is listed twice"
-    ):
+    with pytest.raises(InputError, match=r"testclasses.txt: 'class_00005' is no class, or is listed twice"):
         official.prepare()
 
 
@@ -279,7 +297,7 @@ def test_missing_files_say_how_to_get_them(tmp_path: Path) -> None:
         ({"image_size": 257}, "image_size: 257 should be less than or equal to 256"),
         ({"image_size": True}, "image_size: True should be a valid integer"),
         ({"name": "roses"}, "data set `roses` with source `official` is unknown"),
-        ({"caption_features": "bert"}, "caption_features: 'bert' should be 'tfidf_svd', 'char_cnn_rnn' or"),
+        ({"caption_features": "bert"}, "caption_features: 'bert' should be 'tfidf_svd', 'char_cnn_rnn', "),
     ],
 )
 def test_a_wrong_specification_is_one_clear_line(official: Official, changes: dict, message: str) -> None:

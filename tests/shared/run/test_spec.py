@@ -380,3 +380,118 @@ def test_every_run_of_every_paper_resolves(scale, monkeypatch):
         for name, experiment in spec.load(paper).experiments.items():
             for model in experiment.models:
                 assert spec.resolve(paper, name, model, scale, 0)["training"]["epochs"] > 0
+
+
+# Networks that complete data
+
+
+ENCODED = EXPERIMENTS.replace(
+    "    modalities: {x: x1}\n    training:",
+    """\
+      encoders: {value: {}, demo: {x2: judge, x3: critic}, source: "ours"}
+    modalities: {x: x3}
+    training:""",
+).replace(
+    "      judge:\n",
+    """\
+      critic:
+        builder: papers.tiny.model:model
+        arguments: {hidden: {value: 3, source: "ours"}}
+        modalities: {x: x2}
+        training:
+          learning_rate: {value: 1.0e-2, source: "ours"}
+          batch_size: {value: 8, source: "ours"}
+          epochs: {value: 5, source: "ours"}
+          samples: {value: 1, source: "ours"}
+          optimiser: {value: adam, source: "ours"}
+          precision: {value: float32, source: "ours"}
+          threads: {value: 1, source: "ours"}
+      judge:
+""",
+)
+
+
+@pytest.fixture
+def encoded(tiny, tmp_path):
+    """The tiny paper, whose data two networks complete at scale demo: x2 first, then x3."""
+    path = write_paper(tmp_path, ENCODED)
+    return lambda old, new: path.write_text(path.read_text().replace(old, new, 1))
+
+
+def keys(scale="demo"):
+    return [spec.data_key(stage) for stage in spec.data_stages(spec.data_part("tiny", "line", scale))]
+
+
+def test_every_encoder_is_trained_on_the_data_before_it(encoded):
+    spec.check("tiny", "demo")
+    prepared, first, whole = keys()
+    assert len({prepared, first, whole}) == 3
+    data = spec.data_part("tiny", "line", "demo")
+    assert [(step["array"], step["network"]) for step in data["encoders"]] == [("x2", "judge"), ("x3", "critic")]
+    for network, key in (("judge", prepared), ("critic", first), ("another", whole)):
+        assert spec.data_key(spec.trained_on(data, network)) == key
+    judge, critic = (spec.resolve("evaluators", *each, "demo", 0) for each in ((prepared, "judge"), (first, "critic")))
+    assert "encoders" not in judge["data"]
+    assert [step["network"] for step in critic["data"]["encoders"]] == ["judge"]
+    with refused(f"evaluators/{whole}", "no network `judge`"):
+        spec.resolve("evaluators", whole, "judge", "demo", 0)
+
+
+def test_data_without_encoders_are_what_they_were(encoded, tmp_path):
+    assert spec.data_part("tiny", "line", "paper") == {"name": "points", "source": "official"}
+    with_encoders = keys()[0]
+    write_paper(tmp_path)
+    assert keys() == [with_encoders]
+
+
+def test_a_changed_network_makes_other_data_of_all_that_follow_it(encoded):
+    prepared, first, whole = keys()
+    encoded('hidden: {value: 3, source: "ours"}', 'hidden: {value: 2, source: "ours"}')
+    assert keys()[:2] == [prepared, first]
+    assert keys()[2] != whole
+    encoded("demo: {x2: judge, x3: critic}", "demo: {x2: critic, x3: judge}")
+    assert keys()[0] == prepared
+    assert not {first, whole} & set(keys()[1:])
+
+
+def test_experiments_with_the_same_data_share_their_encoders(encoded, tmp_path):
+    before = keys()
+    write_paper(tmp_path, ENCODED.replace("paper: tiny", "paper: other"), paper="other")
+    assert [spec.data_key(each) for each in spec.data_stages(spec.data_part("other", "line", "demo"))] == before
+    assert spec.resolve("evaluators", before[1], "critic", "demo", 0)["arguments"] == {"hidden": 3}
+
+
+def test_data_heed_no_override(encoded):
+    key = keys()[1]
+    override = {"precision": "bfloat16"}
+    assert spec.resolve("evaluators", key, "critic", "demo", 0, override)["training"]["precision"] == "float32"
+    assert resolve(overrides=override)["training"]["precision"] == "bfloat16"
+
+
+def test_data_completed_by_other_networks_are_not_the_papers(encoded):
+    """A scale that trains them less has other data, one that trains them on other threads has not."""
+
+    def change(key, old, new):
+        _, judge = ENCODED.split("      judge:\n")
+        assert judge.count(f"{key}: {{value: {old}, ") == 1
+        changed = judge.replace(f"{key}: {{value: {old}, ", f"{key}: {{value: {old}, reduced: {new}, ")
+        encoded(judge, changed)
+        return lambda: encoded(changed, judge)
+
+    encoded("value: {}, demo: {x2: judge, x3: critic}", "value: {x2: judge}")
+    encoded("value: master, demo: judge, reduced: judge", "value: judge")
+    encoded("epochs: {value: 50, reduced: 20, demo: 6", "epochs: {value: 50, demo: 6")
+    undo = change("threads", 1, 2)
+    assert spec.is_papers_own(resolve("reduced"))
+    undo()
+    change("epochs", 5, 4)
+    assert not spec.is_papers_own(resolve("reduced"))
+
+
+@pytest.mark.parametrize(
+    "encoders", ["{x2: jury}", "{x2: master}", "{x2: [judge]}", "[judge]", "{x2: judge, x3: judge}"]
+)
+def test_encoders_that_cannot_be_are_one_line(encoded, encoders):
+    encoded("demo: {x2: judge, x3: critic}", f"demo: {encoders}")
+    with refused("papers/tiny/experiments.yaml: line.data.encoders", "judge"):
+        spec.check("tiny", "demo")

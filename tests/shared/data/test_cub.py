@@ -1,0 +1,228 @@
+"""The official layout, made small: eight species of three images each, through shared.stages.prepare."""
+
+import io
+import json
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+
+from shared.data import captioned_files, cub, ledger
+from shared.errors import InputError
+from shared.stages import prepare
+from tests.shared.data.test_oxford_flower import captions_of, image_bytes, write_tar
+
+NAMES = {
+    1: "Black_footed_Albatross",
+    3: "Sooty_Albatross",
+    9: "Brewer_Blackbird",
+    22: "Chuck_will_Widow",
+    36: "Northern_Flicker",
+    40: "Olive_sided_Flycatcher",
+    151: "Black_capped_Vireo",
+    200: "Common_Yellowthroat",
+}
+LISTS = {"train": (3, 40, 200), "val": (36, 9, 22), "test": (1, 151)}  # as Reed et al. cut them
+SPLITS = {"train": (3, 9, 40, 200), "val": (22, 36), "test": (1, 151)}  # one more for training
+IMAGE_DIM, CAPTION_DIM = 24, 16
+
+
+def folder(number: int) -> str:
+    return f"{number:03d}.{NAMES[number]}"
+
+
+class Official:
+    """The files of a small data set; change them, then `write`. Images are numbered in the order of samples."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.folder = root, root / "cub"
+        self.folder.mkdir()
+        self.classes = [number for number in NAMES for _ in range(3)]
+        self.stems = [f"{NAMES[number]}_{k:04d}_{797 * k}" for number in NAMES for k in (2, 15, 110)]
+        self.paths = [f"{folder(number)}/{stem}" for number, stem in zip(self.classes, self.stems, strict=True)]
+        self.images = {f"CUB_200_2011/images/{path}.jpg": image_bytes(i, (80, 64)) for i, path in enumerate(self.paths)}
+        self.captions = {f"cvpr2016_cub/text_c10/{p}.txt": "\n".join(captions_of(i)) for i, p in enumerate(self.paths)}
+        self.lists = {
+            f"cvpr2016_cub/{name}classes.txt": "".join(f"{folder(c)}\n" for c in classes)
+            for name, classes in LISTS.items()
+        }
+        rng = np.random.default_rng(0)
+        self.features = rng.normal(size=(len(self.paths), IMAGE_DIM))
+        self.embeddings = rng.normal(size=(len(self.paths), 10, CAPTION_DIM)).astype(np.float32)
+
+    def rows(self, split: str) -> np.ndarray:
+        return np.flatnonzero(np.isin(self.classes, SPLITS[split]))
+
+    def write(self) -> None:
+        write_tar(self.folder / "CUB_200_2011.tgz", self.images)
+        texts = self.captions | self.lists
+        write_tar(self.folder / "cvpr2016_cub.tar.gz", {name: text.encode() for name, text in texts.items()})
+
+    def write_features(self) -> None:
+        """The files of Xian et al. and of Zhang et al., each in an order of its own."""
+        rng = np.random.default_rng(1)
+        order = rng.permutation(len(self.paths))
+        names = np.empty((len(order), 1), object)
+        names[:, 0] = [f"/BS/work/CUB_200_2011/CUB_200_2011/images/{self.paths[i]}.jpg" for i in order]
+        content = {"image_files": names, "features": self.features[order].T, "labels": np.ones((len(order), 1))}
+        scipy.io.savemat(self.folder / "res101.mat", content)
+        for part, numbers in (("train", LISTS["train"] + LISTS["val"]), ("test", LISTS["test"])):
+            order = rng.permutation(np.flatnonzero(np.isin(self.classes, numbers)))
+            (self.folder / part).mkdir()
+            for name, values in (
+                ("filenames", [self.paths[i] for i in order]),
+                ("char-CNN-RNN-embeddings", [self.embeddings[i] for i in order]),
+            ):
+                (self.folder / part / f"{name}.pickle").write_bytes(pickle.dumps(values, 2))
+
+    def prepare(self, **changes: object) -> tuple[dict[str, np.ndarray], dict]:
+        out = self.root / "out"
+        spec = {"name": "cub", "source": "official", "caption_dim": CAPTION_DIM} | changes
+        with pytest.MonkeyPatch.context() as patch:
+            arguments = ["prepare", "--data-root", str(self.root), "--out", str(out), "--spec", json.dumps(spec)]
+            patch.setattr("sys.argv", arguments)
+            prepare.main()
+        arrays = {path.stem: np.load(path) for path in out.glob("*.npy")}
+        return arrays, json.loads((out / "data.json").read_text())
+
+
+@pytest.fixture
+def official(tmp_path: Path) -> Iterator[Official]:
+    """Small files under the official names, which pass for the official ones."""
+    with (
+        mock.patch.object(ledger.Checksum, "matches", return_value=True),
+        mock.patch.object(cub, "TRAINING_CLASSES", 4),
+        mock.patch.object(captioned_files, "IMAGE_FEATURE_DIM", IMAGE_DIM),
+    ):
+        yield Official(tmp_path)
+
+
+PAPER = {"caption_features": "char_cnn_rnn", "image_features": "res101"}
+
+
+def test_every_sample_is_where_it_belongs(official: Official) -> None:
+    official.write()
+    official.write_features()
+    arrays, meta = official.prepare(**PAPER)
+    train = official.rows("train")
+    expected = {"x1_features": official.features, "x2": official.embeddings.mean(axis=1)}
+    for split in SPLITS:
+        rows = official.rows(split)
+        numbers = [int(meta["classes"][label].removeprefix("class_")) for label in arrays[f"labels_{split}"]]
+        assert numbers == [official.classes[i] for i in rows]
+        assert arrays[f"captions_{split}"].tolist() == [captions_of(i) for i in rows]
+        images = [np.array(Image.open(io.BytesIO(image_bytes(i, (80, 64)))))[:, 8:72] for i in rows]
+        np.testing.assert_array_equal(arrays[f"x1_{split}"], np.stack(images).transpose(0, 3, 1, 2))
+        for name, features in expected.items():
+            standardised = (features[rows] - features[train].mean(axis=0)) / features[train].std(axis=0)
+            np.testing.assert_allclose(arrays[f"{name}_{split}"], standardised, atol=1e-5)
+            assert arrays[f"{name}_{split}"].dtype == np.float32
+    assert (meta["stand_in"], meta["official"]) == (False, True)
+    assert (meta["image_features"], meta["caption_features"]) == ("ResNet-101", "char-CNN-RNN")
+
+
+def test_features_may_be_left_to_encoders(official: Official) -> None:
+    official.write()
+    arrays, meta = official.prepare(caption_features="trained", image_features="trained")
+    assert {name for name in arrays if name.startswith("x")} == {f"x1_{split}" for split in SPLITS}
+    assert not meta.keys() & {"image_features", "caption_features"}
+    assert not meta["official"]
+
+
+def test_the_cut_is_the_papers_111_39_50() -> None:
+    numbers = np.random.default_rng(0).permutation(np.arange(1, 201)).tolist()
+    lists = dict(zip(numbers, ["train"] * 100 + ["val"] * 50 + ["test"] * 50, strict=True))
+    found = cub.cut(lists)
+    of = {split: {number for number, each in found.items() if each == split} for split in SPLITS}
+    assert {split: len(classes) for split, classes in of.items()} == {"train": 111, "val": 39, "test": 50}
+    assert of["train"] >= set(numbers[:100])
+    assert of["test"] == set(numbers[150:])
+    assert max(of["train"] - set(numbers[:100])) < min(of["val"])
+
+
+def test_folders_take_the_place_of_the_archives(official: Official) -> None:
+    official.write()
+    arrays, _ = official.prepare()
+    for archive in ("CUB_200_2011.tgz", "cvpr2016_cub.tar.gz"):
+        (official.folder / archive).unlink()
+    for name, content in {**official.images, **official.captions, **official.lists}.items():
+        path = official.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    others, _ = official.prepare()
+    for key, array in arrays.items():
+        np.testing.assert_array_equal(others[key], array)
+
+
+def test_what_a_mac_adds_to_archives_is_left_alone(official: Official) -> None:
+    name = f"cvpr2016_cub/text_c10/{official.paths[0].replace('/', '/._')}.txt"
+    official.captions[name] = "\0\5\26\7"
+    official.images[f"CUB_200_2011/images/{official.paths[0].replace('/', '/._')}.jpg"] = b"\0\5\26\7"
+    official.write()
+    assert len(official.prepare()[0]["x1_test"]) == 6
+
+
+def test_a_missing_image_is_named(official: Official) -> None:
+    del official.images[f"CUB_200_2011/images/{official.paths[4]}.jpg"]
+    official.write()
+    with pytest.raises(InputError, match=rf"CUB_200_2011.tgz: {official.stems[4]} missing, one of 1"):
+        official.prepare()
+
+
+def test_captions_of_no_class_are_named(official: Official) -> None:
+    official.captions["cvpr2016_cub/text_c10/birds/Some_Bird_0001.txt"] = "\n".join(captions_of(1))
+    official.write()
+    with pytest.raises(InputError, match=r"text_c10/birds/Some_Bird_0001.txt belongs to no class; delete it"):
+        official.prepare()
+
+
+def test_a_class_in_two_splits_is_named(official: Official) -> None:
+    official.lists["cvpr2016_cub/testclasses.txt"] += f"{folder(9)}\n"
+    official.write()
+    with pytest.raises(InputError, match=r"'009.Brewer_Blackbird' is no class, or is listed twice"):
+        official.prepare()
+
+
+def test_missing_files_say_how_to_get_them(official: Official) -> None:
+    with pytest.raises(InputError, match=r"CUB_200_2011.tgz: missing; run `python -m shared.data.download"):
+        official.prepare()
+    official.write()
+    with pytest.raises(InputError, match=r"cub/res101.mat: missing; Download [^\n]*xlsa17.zip[^\n]* It belongs in"):
+        official.prepare(image_features="res101")
+    with pytest.raises(InputError, match=r"char-CNN-RNN-embeddings.pickle: missing; Download birds.zip"):
+        official.prepare(caption_features="char_cnn_rnn")
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "other", "shape", "image"])
+def test_damaged_features_are_one_line(official: Official, damage: str) -> None:
+    official.write()
+    official.write_features()
+    path = official.folder / "res101.mat"
+    content = scipy.io.loadmat(path)
+    files, features = content["image_files"], content["features"]
+    match damage:
+        case "empty":
+            path.write_bytes(b"")
+        case "cut":
+            path.write_bytes(path.read_bytes()[:2000])
+        case "other":
+            scipy.io.savemat(path, {"att": np.ones((3, 3))})
+        case "shape":
+            scipy.io.savemat(path, {"image_files": files, "features": features[:, 1:]})
+        case "image":
+            kept = [official.stems[-1] not in str(cell.item()) for cell in files.ravel()]
+            scipy.io.savemat(path, {"image_files": files[kept], "features": features[:, kept]})
+    expected = {
+        "empty": "an empty file",
+        "cut": "no MATLAB file with features and image_files",
+        "other": "no MATLAB file with features and image_files",
+        "shape": r"features of shape \(24, 23\), not \(24, 24\)",
+        "image": f"no image features for {official.stems[-1]}, one of 1",
+    }[damage]
+    with pytest.raises(InputError, match=rf"\A[^\n]*res101.mat: {expected}[^\n]*delete it[^\n]*\Z"):
+        official.prepare(**PAPER)
