@@ -4,15 +4,13 @@ from shared.report.layout import Column, Panel, Row, Stub, Table, Text, words
 
 # The proposal that each is estimated from is the variant of its metric.
 _LIKELIHOODS = tuple(
-    Column(
-        words(""), Text(rf"$\log p({latex})$", f"log p({plain})"), f"log p({plain})", f"likelihood/{key}", variant=given
-    )
-    for latex, plain, key, given in (
-        (r"\mathbf{x}_1, \mathbf{x}_2", "x1, x2", "image+caption", "image+caption"),
-        (r"\mathbf{x}_1", "x1", "image", "image"),
-        (r"\mathbf{x}_2", "x2", "caption", "caption"),
-        (r"\mathbf{x}_1 \mid \mathbf{x}_2", "x1|x2", "image|caption", "caption"),
-        (r"\mathbf{x}_2 \mid \mathbf{x}_1", "x2|x1", "caption|image", "image"),
+    Column(words(""), Text(rf"$\log p({latex})$", name), name, key=f"likelihood/{scored}", variant=proposal)
+    for name, latex, scored, proposal in (
+        ("log p(x1, x2)", r"\mathbf{x}_1, \mathbf{x}_2", "image+caption", "image+caption"),
+        ("log p(x1)", r"\mathbf{x}_1", "image", "image"),
+        ("log p(x2)", r"\mathbf{x}_2", "caption", "caption"),
+        ("log p(x1|x2)", r"\mathbf{x}_1 \mid \mathbf{x}_2", "image|caption", "caption"),
+        ("log p(x2|x1)", r"\mathbf{x}_2 \mid \mathbf{x}_1", "caption|image", "image"),
     )
 )
 _FEATURE_MODELS = {"mvae": "MVAE", "mmvae": "MMVAE", "hmvae": "HMVAE (this work)"}
