@@ -21,8 +21,9 @@ _FIRST, _MORE = slice(0, None, 2), slice(1, None, 2)
 class Shown:
     """What the panels of both data sets show, one below the other.
 
-    target: the modality that is generated, given the other one. rows: of the conditions. title: after the name of the
-    data set. shares: whether each column says how many neighbours are of the condition's class, and how many differ.
+    target: the modality that is generated, given the other one. rows: of the conditions. title: with the data set's
+    name in braces. shares: whether each column says how many neighbours are of the condition's class, and how many
+    distinct.
     """
 
     target: str
@@ -41,19 +42,19 @@ class Shown:
             axes |= {f"{self.target}_shares": "S", "chance": ""}
         runs = {model: arrays_of(samples, f"{experiment}/{model}", axes) for model in MODELS}
         made = {model: arrays for model, arrays in runs.items() if arrays}
-        shared_captions, shared_images = conditions(runs, captions, images)
-        title, names = f"{EXPERIMENTS[experiment]}{self.title}", dict(MODELS)
+        shared_captions, shared_images = conditions(runs, captions, images, self.rows)
+        title, names = self.title.format(EXPERIMENTS[experiment]), dict(MODELS)
         if self.shares and made:
             chance = float(next(iter(made.values()))["chance"])
-            title += f" (% of its class, by chance {chance:.0f}; % different)"
+            title += f" (neighbours of the condition's class: by chance {chance:.0f} %)"
             for model, arrays in made.items():
-                of_class, different = arrays[f"{self.target}_shares"]
-                names[model] += f"\n{of_class:.0f} % of its class, {different:.0f} % different"
+                of_class, distinct = arrays[f"{self.target}_shares"]
+                names[model] += f"\nof its class {of_class:.0f} %, distinct {distinct:.0f} %"
         split_image = f"{self.split}\nimage"
         return Panel(
             title=title,
-            captions=shared_captions[self.rows],
-            images=shared_images[self.rows],
+            captions=shared_captions,
+            images=shared_images,
             columns={
                 model: arrays[neighbours][self.rows] if arrays else why_missing(samples, f"{experiment}/{model}")
                 for model, arrays in runs.items()
@@ -86,12 +87,12 @@ class Neighbours:
 
 
 _FIG8 = (
-    Shown("image", _MORE, ": (a) captions of the training split", split="train"),
-    Shown("image", _MORE, ": (b) captions of the test split"),
+    Shown("image", _MORE, "(a) {}, captions of the training split", split="train"),
+    Shown("image", _MORE, "(b) {}, captions of the test split"),
 )
 ALL = (
-    Figure("fig5_image_features", Neighbours((Shown("image", _FIRST, "", shares=True),)), RUNS),
-    Figure("fig6_caption_features", Neighbours((Shown("caption", _FIRST, "", shares=True),)), RUNS),
+    Figure("fig5_image_features", Neighbours((Shown("image", _FIRST, "{}", shares=True),)), RUNS),
+    Figure("fig6_caption_features", Neighbours((Shown("caption", _FIRST, "{}", shares=True),)), RUNS),
     Figure("fig8_image_features_more", Neighbours(_FIG8), RUNS),
-    Figure("fig9_caption_features_more", Neighbours((Shown("caption", _MORE, ""),)), RUNS),
+    Figure("fig9_caption_features_more", Neighbours((Shown("caption", _MORE, "{}"),)), RUNS),
 )

@@ -46,7 +46,7 @@ def fig7_oxford_flower_samples(samples: Mapping[str, Samples], note: str) -> Any
         raise InputError("--samples: none given; name at least one run's samples.npz as experiment/model=FILE")
     means = dict.fromkeys(HIERARCHY, _AXES["given_x2"])
     runs = {run: arrays_of(samples, run, _AXES | (means if run == DEEP else {})) for run in MODELS}
-    captions, real = (shared[:_CAPTIONS] for shared in conditions(runs, "captions", "real"))
+    captions, real = conditions(runs, "captions", "real", slice(_CAPTIONS))
     models = {run: arrays["given_x2"] if arrays else why_missing(samples, run) for run, arrays in runs.items()}
     hierarchy = {key: runs[DEEP][key] if runs[DEEP] else why_missing(samples, DEEP) for key in HIERARCHY}
     title_models = r"(a) Models: samples of $p(\mathbf{x}_1 \mid \mathbf{x}_2)$"

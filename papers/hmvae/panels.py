@@ -16,7 +16,7 @@ _TEXT, _IMAGE, _MARGIN = 1.12, 0.50, 0.26
 _NAMES, _TITLE = 0.34, 0.24
 _SMALL = FONT - 1.5
 _LINE = 1.15 * _SMALL / 72
-_CHARACTER = 0.62 * _SMALL / 72  # width of an average one
+_CHARACTER = 0.52 * _SMALL / 72  # width of an average one
 
 _CAPTION_LENGTH = 85  # the paper trims long captions, too
 
@@ -50,7 +50,7 @@ class Panel:
         """Width and height of a cell, where so many columns share the page."""
         width = (WIDTH - _TEXT - _IMAGE - _MARGIN) / len(self.columns) - GAP
         if self.lines:
-            return width, self.samples * (self.lines * _LINE + GAP / 2)
+            return width, self.samples * (self.lines * _LINE + GAP / 2) + GAP
         return width, width * ceil(self.samples / self.per_line) / self.per_line
 
     def draw(self, page: Page, y: float) -> None:
@@ -85,10 +85,12 @@ class Panel:
             page.image(_TEXT, top + (height - size) / 2, size, size, image.transpose(1, 2, 0))
 
     def _draw_captions(self, page: Page, x: float, y: float, captions: np.ndarray) -> None:
-        characters, height = int(self._cell[0] / _CHARACTER), self._cell[1] / self.samples
+        width, height = self._cell
+        characters = int(width / _CHARACTER)
         for place, caption in enumerate(captions[: self.samples]):
-            text = shorten(str(caption), self.lines * characters - 6, placeholder=" …")
-            page.text(x, y + (place + 0.5) * height, literal(fill(text, characters)), size=_SMALL, ha="left")
+            text = shorten(str(caption), self.lines * (characters - 5), placeholder=" …")
+            text = fill(text, characters, initial_indent="• ", subsequent_indent="   ")
+            page.text(x, y + (place + 0.5) * height / self.samples, literal(text), size=_SMALL, ha="left")
 
 
 def block(images: np.ndarray, samples: int, per_line: int) -> np.ndarray:
@@ -107,8 +109,10 @@ def draw(panels: list[Panel], note: str) -> Page:
     return page
 
 
-def conditions(runs: Mapping[str, Samples | None], captions: str, images: str) -> tuple[np.ndarray, np.ndarray]:
-    """The arrays of these names, captions (C,) and images (C, 3, H, W), which all runs share.
+def conditions(
+    runs: Mapping[str, Samples | None], captions: str, images: str, rows: slice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Some rows of the arrays of these names, captions (C,) and images (C, 3, H, W), which all runs share.
 
     InputError: a run has other captions than another one.
     """
@@ -119,4 +123,4 @@ def conditions(runs: Mapping[str, Samples | None], captions: str, images: str) -
     for run, arrays in made.items():
         if not np.array_equal(arrays[captions], made[first][captions]):
             raise InputError(f"--samples: {run} and {first} have different captions; evaluate both again")
-    return made[first][captions], made[first][images]
+    return made[first][captions][rows], made[first][images][rows]
