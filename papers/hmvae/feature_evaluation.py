@@ -100,11 +100,12 @@ def generate(model: SharedLatentVAE, given: Batch, target: str, samples: int, ge
     levels = model.levels(target)
     latents, _ = model.sample_latents(given, 1 if levels else samples, generator, [])
     latents["g"] = latents["g"].expand(samples, -1, -1)
-    above = fold(latents["g"])
+    state = model.top(target, fold(latents["g"]))
     for level in levels:
-        p, _ = model.conditionals(target, level, above, None, samples)
-        above = sample(p, 1, generator)[0]
-        latents[f"z_{target}_{level}"] = unfold(above, samples)
+        p, _ = model.conditionals(target, level, state, None, samples)
+        z = sample(p, 1, generator)[0]
+        latents[f"z_{target}_{level}"] = unfold(z, samples)
+        state = model.below(target, level, state, z)
     return model.likelihoods[target].mean(model.decode(latents, [target])[target])
 
 

@@ -13,28 +13,49 @@ _LIKELIHOODS = tuple(
         ("log p(x2|x1)", r"\mathbf{x}_2 \mid \mathbf{x}_1", "caption|image", "image"),
     )
 )
-_FEATURE_MODELS = {"mvae": "MVAE", "mmvae": "MMVAE", "hmvae": "HMVAE (this work)"}
+_OF_IMAGES, _OF_CAPTIONS = words("Images from captions"), words("Captions from images")
+_NEIGHBOURS = tuple(
+    Column(group, words(label), f"{target} {name}", f"{target}/{name}")
+    for group, target in ((_OF_IMAGES, "image"), (_OF_CAPTIONS, "caption"))
+    for label, name in (("of its class", "coherence"), ("distinct", "distinct"))
+)
+_DATA_SETS = {"CUB": "cub_features", "Oxford Flower": "flower_features"}
+_FEATURE_MODELS = {"MVAE": "mvae", "MMVAE": "mmvae", "HMVAE (this work)": "hmvae"}
 
 table1_feature_likelihoods = Table(
     name="table1_feature_likelihoods",
     number="Table 1",
     caption=Text(
         r"Joint, marginal and crossmodal log-likelihoods of test samples, in nats: image features $\mathbf{x}_1$ and "
-        r"caption features $\mathbf{x}_2$, both standardised.",
+        r"caption features $\mathbf{x}_2$, both standardised. Below, not in the paper: of the test samples nearest to "
+        r"what a model generates, as in Figs. 5 and 6, those of the condition's class and the distinct ones, in \%.",
         "Joint, marginal and crossmodal log-likelihoods of test samples, in nats: image features x1 and caption "
-        "features x2, both standardised.",
+        "features x2, both standardised. Below, not in the paper: of the test samples nearest to what a model "
+        "generates, as in Figs. 5 and 6, those of the condition's class and the distinct ones, in %.",
     ),
-    panels=tuple(
+    panels=(
+        *(
+            Panel(
+                title=words(data_set),
+                heading=words("Model"),
+                columns=_LIKELIHOODS,
+                rows=tuple(
+                    Row(words(name), f"{data_set}: {name}", f"{experiment}/{model}")
+                    for name, model in _FEATURE_MODELS.items()
+                ),
+            )
+            for data_set, experiment in _DATA_SETS.items()
+        ),
         Panel(
-            title=words(data_set),
+            title=words("Neighbours"),
             heading=words("Model"),
-            columns=_LIKELIHOODS,
+            columns=_NEIGHBOURS,
             rows=tuple(
-                Row(words(name), f"{data_set}: {name}", f"{experiment}/{model}")
-                for model, name in _FEATURE_MODELS.items()
+                Row(words(f"{data_set}: {name}"), f"Neighbours, {data_set}: {name}", f"{experiment}/{model}")
+                for data_set, experiment in _DATA_SETS.items()
+                for name, model in _FEATURE_MODELS.items()
             ),
-        )
-        for experiment, data_set in (("cub_features", "CUB"), ("flower_features", "Oxford Flower"))
+        ),
     ),
 )
 
