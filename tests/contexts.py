@@ -12,7 +12,7 @@ from shared.metrics.protocol import Context
 
 
 class Given(Context):
-    """A context whose test split and random numbers a test gives; the files of the data lie in a folder of its own."""
+    """A context whose splits and random numbers a test gives; the files of the data lie in a folder of its own."""
 
     def __init__(
         self,
@@ -21,10 +21,11 @@ class Given(Context):
         generator: Callable[..., Generator],
         data: Path = Path(),
         evaluators: Mapping[str, Any] | None = None,
+        train: Split | None = None,
         **settings: Any,
     ) -> None:
         super().__init__({"evaluation": settings}, model, data, evaluators or {}, torch.device("cpu"))
-        object.__setattr__(self, "given", {"test": test})
+        object.__setattr__(self, "given", {"test": test, "train": train})
         object.__setattr__(self, "numbers", generator)
 
     def split(self, name: str) -> Split:

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
+from papers.hmvae.feature_networks import CAPTION_DIM, feature_hierarchy
 from papers.hmvae.model import HMVAE, MDVAE, ModalityHierarchy, UniformDropoutMHVAE
 from papers.mmvae.model import MMVAE
 from shared.models.baselines.mvae import MVAE
@@ -21,8 +22,6 @@ from shared.models.distributions import Bernoulli, LearnedNormal, Prior
 from shared.models.linear import Linear
 from shared.models.networks import DCGAN_FEATURES, dcgan_convolutions, dcgan_decoder, dense
 from shared.models.objectives import KLWeight
-
-CAPTION_DIM = 1024
 
 
 def likelihoods() -> dict[str, Likelihood]:
@@ -158,20 +157,7 @@ def mhvae(
 # ---- Figure 13 and App. C.4: HMVAE ---------------------------------------------------------------------------------
 
 # Figure 13 is a drawing without a table; its networks follow the paper's tables for the other models where those
-# have a counterpart, and the text of App. C.4.
-
-
-def caption_hierarchy(latent_dim: int, caption_dim: int) -> ModalityHierarchy:
-    """L(2) = 2: one latent variable under g. The encoder and the decoder have the layers of Table 3."""
-    return ModalityHierarchy(
-        bottom_up=[dense(CAPTION_DIM, 1024, 768, 768, last=True)],
-        expert=dense(768, 768, 2 * latent_dim),
-        top_down=[dense(latent_dim, 768, last=True)],
-        priors=[Linear(768, 2 * caption_dim)],
-        merges=[dense(2 * 768, 768, last=True)],
-        posteriors=[Linear(768, 2 * caption_dim)],
-        decoder=dense(caption_dim, 768, 768, 1024, 1024, 2 * CAPTION_DIM),
-    )
+# have a counterpart, and the text of App. C.4. That of captions has Fig. 12's.
 
 
 def shallow_image_hierarchy(latent_dim: int, channels: int) -> ModalityHierarchy:
@@ -290,7 +276,7 @@ def hmvae_shallow(
     """L(1) = L(2) = 2, the row `HMVAE (ablation)` of Table 2."""
     hierarchies = {
         "image": shallow_image_hierarchy(latent_dim, channels),
-        "caption": caption_hierarchy(latent_dim, caption_dim),
+        "caption": feature_hierarchy(CAPTION_DIM, latent_dim, caption_dim),
     }
     return HMVAE(hierarchies, likelihoods(), Prior(latent_dim), KLWeight(warmup_epochs))
 
@@ -305,6 +291,6 @@ def hmvae_deep(
     """L(1) = 5, L(2) = 2, six latent variables."""
     hierarchies = {
         "image": deep_image_hierarchy(latent_dim, channels, top_down),
-        "caption": caption_hierarchy(latent_dim, caption_dim),
+        "caption": feature_hierarchy(CAPTION_DIM, latent_dim, caption_dim),
     }
     return HMVAE(hierarchies, likelihoods(), Prior(latent_dim), KLWeight(warmup_epochs))

@@ -13,7 +13,7 @@ from pydantic import PositiveInt
 from torch import Generator, Tensor
 
 from shared.errors import InputError
-from shared.metrics.likelihood import Estimate, Target, over_split
+from shared.metrics.likelihood import Estimate, Target, over_split, row
 from shared.metrics.protocol import Context, Evaluation, to_uint8
 from shared.models.contract import Batch, Latents, MultimodalVAE
 
@@ -104,29 +104,6 @@ def likelihoods(context: Context, model: MultimodalVAE, samples: int, points: in
             estimate = found.conditional(target, condition) if condition else found.log_p(target)
             estimates[target, condition, given, ""] = estimate
     return estimates
-
-
-def row(target: Target, condition: Target, given: Target, protocol: str, estimate: Estimate) -> dict[str, Any]:
-    """A line of metrics.json. InputError: the likelihood of a data point is not finite."""
-    scored = tuple(m for m in target if m not in condition)
-    key = "likelihood/" + "|".join("+".join(part) for part in (scored, condition) if part)
-    lost = int((~estimate.value.isfinite()).sum())
-    if lost:
-        raise InputError(
-            f"{key} from {'+'.join(given)}: not finite for {lost} of {len(estimate.value)} data points; "
-            "the weights or the data are damaged, train the model again"
-        )
-    summary = estimate.summary()
-    return {
-        "key": key,
-        "variant": "+".join(given) + protocol,
-        "value": summary.mean,
-        "unit": "nats",
-        "samples": summary.points,
-        "standard_error": summary.standard_error,
-        "monte_carlo_error": summary.monte_carlo_error,
-        "effective_samples": summary.effective_samples,
-    }
 
 
 def figure_samples(context: Context, settings: Settings) -> dict[str, np.ndarray]:

@@ -18,11 +18,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from math import ceil, log
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from shared.data.arrays import Split
+from shared.errors import InputError
 from shared.metrics.protocol import spread
 from shared.models.contract import Batch, MultimodalVAE, batch_size
 from shared.models.experts import strata
@@ -241,3 +243,26 @@ def over_split(
         sums.place(part, done)
         done += len(index)
     return Estimates(sums)
+
+
+def row(target: Target, condition: Target, given: Target, protocol: str, estimate: Estimate) -> dict[str, Any]:
+    """A line of metrics.json. InputError: the likelihood of a data point is not finite."""
+    scored = tuple(m for m in target if m not in condition)
+    key = "likelihood/" + "|".join("+".join(part) for part in (scored, condition) if part)
+    lost = int((~estimate.value.isfinite()).sum())
+    if lost:
+        raise InputError(
+            f"{key} from {'+'.join(given)}: not finite for {lost} of {len(estimate.value)} data points; "
+            "the weights or the data are damaged, train the model again"
+        )
+    summary = estimate.summary()
+    return {
+        "key": key,
+        "variant": "+".join(given) + protocol,
+        "value": summary.mean,
+        "unit": "nats",
+        "samples": summary.points,
+        "standard_error": summary.standard_error,
+        "monte_carlo_error": summary.monte_carlo_error,
+        "effective_samples": summary.effective_samples,
+    }

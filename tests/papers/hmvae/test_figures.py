@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from papers.hmvae.figures import DEEP, HIERARCHY, MODELS, block, fig7_oxford_flower_samples
+from papers.hmvae.figures import DEEP, HIERARCHY, MODELS, fig7_oxford_flower_samples
+from papers.hmvae.panels import block
 from shared.errors import InputError
 
 
@@ -22,14 +23,14 @@ def texts(figure):
 
 def test_block_places_samples_in_reading_order():
     images = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 4, 4), np.uint8)
-    canvas = block(images)
+    canvas = block(images, 6, 3)
     assert canvas.shape == (2 * 4 + 3, 3 * 4 + 2 * 3, 3)
     assert [int(canvas[y, x, 0]) for y in (0, 7) for x in (0, 7, 14)] == [0, 1, 2, 3, 4, 5]
     assert (canvas[4:7] == 255).all()
 
 
 def test_fewer_samples_leave_white():
-    canvas = block(np.zeros((4, 3, 4, 4), np.uint8))
+    canvas = block(np.zeros((4, 3, 4, 4), np.uint8), 6, 3)
     assert (canvas[7:, 7:] == 255).all()
 
 

@@ -11,6 +11,7 @@ from papers.mhvae.evaluation import encode_condition, evaluate, likelihoods
 from papers.mhvae.tables import TABLES
 from shared.data.arrays import Split
 from shared.errors import InputError
+from shared.metrics import likelihood
 from shared.report.layout import cell_of
 from shared.run.devices import build
 from shared.run.spec import resolve
@@ -23,7 +24,7 @@ SETTINGS = {"importance_samples": 4000, "points": 3, "figure_samples": 4, "figur
 def test_each_row_scores_what_it_says_from_the_proposal_it_says():
     toy = jmvae(("image", "label"), seed=1)
     context = Given(toy.model, Split(toy.batch(5)), lambda *purpose: generator(1))
-    rows = [evaluation.row(*which, each) for which, each in likelihoods(context, toy.model, 20_000, 5).items()]
+    rows = [likelihood.row(*which, each) for which, each in likelihoods(context, toy.model, 20_000, 5).items()]
     truth = {
         "likelihood/image": toy.p.log_prob(toy.only("image")),
         "likelihood/image+label": toy.p.log_prob(toy.x),
@@ -51,7 +52,7 @@ def test_a_likelihood_that_is_not_finite_is_one_line():
     found = likelihoods(context, toy.model, 10, 5)
     which = (("image", "label"), (), ("image",), "")
     with pytest.raises(InputError, match=r"\Alikelihood/image\+label from image: not finite for 1 of 5 [^\n]*\Z"):
-        evaluation.row(*which, found[which])
+        likelihood.row(*which, found[which])
 
 
 @pytest.fixture
