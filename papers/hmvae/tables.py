@@ -1,5 +1,6 @@
 """What goes where in the tables of the HMVAE paper."""
 
+from papers.hmvae.network_tables import NETWORKS
 from shared.report.layout import Column, Panel, Row, Stub, Table, Text, words
 
 # The proposal that each is estimated from is the variant of its metric.
@@ -187,4 +188,6 @@ table4_parameters = Table(
     ),
 )
 
-TABLES = {table.name: table for table in (table1_feature_likelihoods, table2_oxford_flower, table4_parameters)}
+TABLES = {
+    table.name: table for table in (table1_feature_likelihoods, table2_oxford_flower, table4_parameters, *NETWORKS)
+}

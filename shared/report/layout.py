@@ -159,26 +159,42 @@ class Table:
 
 @dataclass(frozen=True)
 class TextColumn:
-    """A network as built, layer by layer.
+    """A network, layer by layer, as printed and as built.
 
-    reported: the `column` of reported_text.csv. run: whose model. modules: the parts of the model that the column
-    lists, one after the other, by their paths as `named_modules` has them.
+    reported: the `column` of reported_text.csv. run: whose model. parts: those of the model that the column lists, one
+    after the other, by their paths in architecture.json: modules, likelihoods, latent variables.
+    name: of the column in our CSV, where two networks stand beside the same printed one.
     """
 
     label: Text
     reported: str
     run: str
-    modules: tuple[str, ...]
+    parts: tuple[str, ...]
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or self.reported)
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table of words instead of numbers: the networks of a paper, printed beside built."""
+    """A table of words instead of numbers: the networks of a paper, printed beside built.
+
+    notation: how the paper writes what `shared.stages.architecture` calls, say, `Linear 784-512`; empty for a layer
+    that it does not print. per_line: networks beside each other. ValueError: two columns have one name.
+    """
 
     name: str
     number: str
     caption: Text
     columns: tuple[TextColumn, ...]
+    notation: Callable[[str], str] = str
+    per_line: int = 2
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        if len(set(names)) < len(names):
+            raise ValueError(f"{self.name}: two columns have one name; give one of them a name of its own")
 
 
 @dataclass(frozen=True)

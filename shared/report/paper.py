@@ -13,7 +13,7 @@ from shared.errors import InputError
 from shared.report.claims import Claim, load_claims
 from shared.report.compare import load_margins, margin_for
 from shared.report.layout import Figure, Table, Target, TextTable, cell_of, runs_needed
-from shared.report.reported import Cells, load_reported
+from shared.report.reported import Cells, Printed, load_printed, load_reported
 from shared.run import spec
 
 KINDS = ("tables", "figures")
@@ -83,6 +83,8 @@ def runs_at(paper: str, target: Target, scale: str) -> list[tuple[str, str]]:
 def check(path: Path) -> None:
     """That every cell of every paper's tables is in reported.csv, its number has a margin, and every claim its cells.
 
+    The layers of networks are in reported_text.csv.
+
     InputError: one has not, or a file is malformed.
     """
     margins = load_margins(path)
@@ -95,6 +97,8 @@ def check(path: Path) -> None:
                     if cell.mean is not None:
                         margin_for(margins, cell_of(row, column).key, cell.unit)
                 claims_of(paper, table)
+            else:
+                printed_of(paper, table)
 
 
 def reported_of(paper: str, table: Table) -> Cells:
@@ -115,6 +119,15 @@ def reported_of(paper: str, table: Table) -> Cells:
                 f"{path}: {table.name}: no line for {row!r}, {column!r}; add it, blank where the paper has no number"
             )
     return {place: cells[printed] for place, printed in places.items()}
+
+
+def printed_of(paper: str, table: TextTable) -> Printed:
+    """The networks that a paper printed in a table. InputError: as `load_printed`, or not those of the layout."""
+    path = folder_of(paper) / "reported_text.csv"
+    printed = load_printed(path, table.name)
+    if set(printed) != {column.reported for column in table.columns}:
+        raise InputError(f"{path}: {table.name}: its columns are not those of tables.py; correct one of the two")
+    return printed
 
 
 def claims_of(paper: str, table: Table) -> list[Claim]:

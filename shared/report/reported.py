@@ -1,4 +1,7 @@
-"""The numbers that a paper printed: one line of `reported.csv` per cell, a blank for what is unknown."""
+"""The numbers that a paper printed: one line of `reported.csv` per cell, a blank for what is unknown.
+
+The networks that it printed: one line of `reported_text.csv` per layer.
+"""
 
 import csv
 from dataclasses import fields
@@ -46,6 +49,32 @@ NAMES = ["table", "row", "column"]
 NUMBER = [field.name for field in fields(Reported)]
 COLUMNS = [*NAMES, "metric", "unit", "direction", "mean", "spread", "spread_kind", "n", "decimals", "source", "note"]
 Cells = dict[tuple[str, str], Reported]
+
+
+TEXT_COLUMNS = [*NAMES, "text", "source", "note"]
+
+
+@dataclass(frozen=True)
+class PrintedLayer:
+    """A layer of a network as printed. note: why it is built otherwise, or what else is to be said about it."""
+
+    row: str
+    text: str
+    note: str = ""
+
+
+Printed = dict[str, list[PrintedLayer]]
+
+
+def load_printed(path: Path, table: str) -> Printed:
+    """The layers of each column of a table of networks, in the file's order. InputError: as `load_reported`."""
+    columns: Printed = {}
+    for where, line in read_lines(path, TEXT_COLUMNS, table).items():
+        layers = columns.setdefault(line["column"], [])
+        if line["row"] in [layer.row for layer in layers]:
+            raise InputError(f"{where}: {line['row']!r}, {line['column']!r} is there twice; remove one")
+        layers.append(PrintedLayer(line["row"], line["text"], line["note"]))
+    return columns
 
 
 def load_reported(path: Path, table: str) -> Cells:

@@ -1,92 +1,186 @@
 """Tables of words: the networks of a paper as printed beside those built, layer by layer."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
 from itertools import zip_longest
-from pathlib import Path
+from math import prod
+from string import ascii_lowercase
 
 import pandas as pd
 
 from shared.errors import InputError
 from shared.report import latex, markdown
 from shared.report.compare import AGREES, DIFFERS, NOT_RUN
-from shared.report.layout import TextTable
-from shared.report.reported import read_lines
+from shared.report.layout import Text, TextColumn, TextTable, words
+from shared.report.reported import Printed, PrintedLayer
 
-COLUMNS = ["table", "row", "column", "reported", "reproduced", "verdict", "scale"]
-REPORTED_COLUMNS = ["table", "row", "column", "text", "source"]
-NOTE = "A column agrees if all its layers do, in their order; upper and lower case and spaces do not count."
-Layers = Mapping[str, Mapping[str, list[str]]]  # by run and module
+COLUMNS = ["table", "row", "column", "reported", "reproduced", "verdict", "note", "scale"]
+ONLY_PRINTED, ONLY_BUILT = "only printed", "only built"
+MARKS = {
+    DIFFERS: Text(r"$\neq$", "≠"),
+    ONLY_PRINTED: Text("$-$", "−"),
+    ONLY_BUILT: Text("$+$", "+"),
+}
+_SIGNS = (
+    "{} the two differ, {} only in the paper, {} only here. Sizes are compared by value, 256*5*5 is 6400; a dash in "
+    "place of one agrees with every size, and what stands in square brackets is a remark."
+)
+SIGNS = Text(*(_SIGNS.format(*signs) for signs in zip(*((m.latex, m.plain) for m in MARKS.values()), strict=True)))
+Line = Mapping[str, str]
+Layers = Mapping[str, Mapping[str, list[str]]]  # by run and part, as `shared.stages.architecture` lists them
+Pair = tuple[PrintedLayer | None, str]
 
 
-def build(table: TextTable, reported: Path, layers: Layers, scale: str) -> pd.DataFrame:
-    """The tidy table, all text: a line per layer, printed or built, with its column's verdict.
+def build(table: TextTable, printed: Printed, layers: Layers, scale: str) -> pd.DataFrame:
+    """The tidy table, all text: a line per layer, printed, built or both, with its verdict and the paper's note on it.
 
-    InputError: reported_text.csv is malformed or has other columns than the layout, or a model has no such module.
+    printed: as `shared.report.paper.printed_of` reads it. InputError: a model has no such part.
     """
-    printed: dict[str, dict[str, str]] = {}
-    for line in read_lines(reported, REPORTED_COLUMNS, table.name).values():
-        printed.setdefault(line["column"], {})[line["row"]] = line["text"]
-    if set(printed) != {column.reported for column in table.columns}:
-        raise InputError(f"{reported}: {table.name}: its columns are not those of tables.py; correct one of the two")
     lines = []
     for column in table.columns:
-        theirs, ours = printed[column.reported], []
-        for module in column.modules if column.run in layers else ():
-            if module not in layers[column.run]:
-                known = ", ".join(layers[column.run])
-                raise InputError(f"tables.py: {table.name}: {column.run} has no module {module}; it has {known}")
-            ours += layers[column.run][module]
-        agree = [*map(normal, theirs.values())] == [*map(normal, ours)]
-        verdict = NOT_RUN if column.run not in layers else AGREES if agree else DIFFERS
-        for number, (row, text) in enumerate(zip_longest(theirs, ours), 1):
-            shown = {"row": row or str(number), "reported": theirs.get(row, ""), "reproduced": text or ""}
-            lines.append({"table": table.name, "column": column.reported, "verdict": verdict, "scale": scale} | shown)
+        theirs, there = printed[column.reported], column.run in layers
+        pairs = aligned(theirs, _built(table, column, layers[column.run]) if there else [])
+        for their, our in pairs:
+            texts = {"reported": their.text if their else "", "reproduced": our}
+            about = {"row": their.row if their else "", "note": their.note if their else ""}
+            found = {"verdict": verdict(**texts) if there else NOT_RUN, "scale": scale}
+            lines.append({"table": table.name, "column": column.name} | texts | about | found)
     return pd.DataFrame(lines, columns=COLUMNS, dtype=str)
 
 
+def _built(table: TextTable, column: TextColumn, parts: Mapping[str, list[str]]) -> list[str]:
+    """The layers of a column's parts, in the paper's notation; of the inputs, that of the first part."""
+    found: list[str] = []
+    for part in column.parts:
+        if part not in parts:
+            raise InputError(f"tables.py: {table.name}: {column.run} has no {part}; it has {', '.join(parts)}")
+        found += [text for text in parts[part] if not (found and text.startswith("Input "))]
+    return [text for text in map(table.notation, found) if text]
+
+
+def aligned(theirs: Sequence[PrintedLayer], ours: Sequence[str]) -> list[Pair]:
+    """Two lists of layers in their order, side by side: a layer that one of them lacks shifts nothing that follows.
+
+    Equal layers are matched first, then, between those, layers of one kind.
+    """
+    return _matched(theirs, ours, (normal, kind))
+
+
+def _matched(theirs: Sequence[PrintedLayer], ours: Sequence[str], keys: Sequence[Callable[[str], str]]) -> list[Pair]:
+    if not keys:
+        return [*((their, "") for their in theirs), *((None, our) for our in ours)]
+    key, *rest = keys
+    matcher = SequenceMatcher(None, [key(their.text) for their in theirs], [*map(key, ours)], autojunk=False)
+    pairs: list[Pair] = []
+    for tag, i, j, k, n in matcher.get_opcodes():
+        if tag == "equal":
+            pairs += zip(theirs[i:j], ours[k:n], strict=True)
+        else:
+            pairs += _matched(theirs[i:j], ours[k:n], rest)
+    return pairs
+
+
+def verdict(reported: str, reproduced: str) -> str:
+    """Of one line. A dash that stands for a printed size agrees with every size."""
+    if not (reported and reproduced):
+        return ONLY_PRINTED if reported else ONLY_BUILT
+    sizes = map(re.escape, re.split(r"(?<=[(,])-(?=[,)])", normal(reported)))
+    return AGREES if re.fullmatch(r"\d+".join(sizes), normal(reproduced)) else DIFFERS
+
+
 def normal(text: str) -> str:
-    """A layer's text without what printing adds."""
-    return " ".join(text.casefold().replace("×", "x").replace("–", "-").split()).rstrip(".,;")
+    """A layer's text without what printing adds: case, spaces, remarks in brackets; products are multiplied out."""
+    text = re.sub(r"\[.*?\]", "", text).casefold().replace("×", "x").replace("–", "-")
+    return re.sub(r"\d+(\*\d+)+|(?<=\^\{)\d+(x\d+)+", _product, "".join(text.split()).rstrip(".,;"))
+
+
+def _product(sizes: re.Match[str]) -> str:
+    return str(prod(map(int, re.findall(r"\d+", sizes[0]))))
+
+
+def kind(text: str) -> str:
+    """The layer without its sizes: `conv`, `dense`, `input`."""
+    return re.match(r"\w*", text.strip().casefold())[0]
 
 
 def to_markdown(table: TextTable, frame: pd.DataFrame) -> str:
-    headings = [f"{c.label.plain} {side}" for c in table.columns for side in ("reported", "built")]
-    verdicts = [text for verdict in _verdicts(table, frame) for text in ("verdict", verdict)]
-    grid = markdown.grid([["", *headings], *_layers(table, frame), ["", *verdicts]], right=0)
-    return f"**{markdown.escape(_caption(table, frame, table.caption.plain))}**\n\n{grid}\n\n{markdown.escape(NOTE)}\n"
+    parts = [f"**{markdown.escape(_caption(table, frame, table.caption.plain))}**"]
+    letters = _letters(frame)
+    for columns, lines in _blocks(table, frame):
+        headings = [text for column in columns for text in (f"{column.label.plain}: paper", "", "here")]
+        rows = [
+            [
+                text
+                for line in each
+                for text in (line["reported"], _mark(line, letters, "{}{}").plain, line["reproduced"])
+            ]
+            for each in lines
+        ]
+        counts = [text for column in columns for text in ("", "", _count(frame, column))]
+        parts.append(markdown.grid([headings, *rows, counts], right=0))
+    notes = [*(f"{letter}: {note}." for note, letter in letters.items()), SIGNS.plain]
+    return "\n\n".join([*parts, "\n".join(f"- {markdown.escape(note)}" for note in notes)]) + "\n"
 
 
 def to_latex(table: TextTable, frame: pd.DataFrame) -> str:
-    groups = [rf"\multicolumn{{2}}{{l}}{{{column.label.latex}}}" for column in table.columns]
-    rows = [[latex.escape(text) for text in row] for row in _layers(table, frame)]
-    verdicts = [rf"\multicolumn{{2}}{{l}}{{\itshape {verdict}}}" for verdict in _verdicts(table, frame)]
-    body = [
-        rf"\begin{{tabular}}{{@{{}}l{'ll' * len(groups)}@{{}}}}",
-        *(r"\toprule", latex.row(["", *groups]), latex.row(["", *["reported", "built"] * len(groups)]), r"\midrule"),
-        *map(latex.row, rows),
-        *(r"\midrule", latex.row(["", *verdicts]), r"\bottomrule", r"\end{tabular}"),
-    ]
-    caption = latex.escape(_caption(table, frame, ""))
-    return latex.floating(table.name, table.caption.latex + caption, body, [latex.escape(NOTE)])
+    letters = _letters(frame)
+    sides = r"@{\qquad}".join([r"l@{\enspace}c@{\enspace}l"] * table.per_line)
+    body = [rf"\begin{{tabular}}{{@{{}}{sides}@{{}}}}", r"\toprule"]
+    for number, (columns, lines) in enumerate(_blocks(table, frame)):
+        if number:
+            body += [r"\midrule[\heavyrulewidth]", r"\addlinespace"]
+        body.append(latex.row([rf"\multicolumn{{3}}{{l}}{{\textbf{{{column.label.latex}}}}}" for column in columns]))
+        body += [latex.row(["paper", "", "here"] * len(columns)), r"\midrule"]
+        for each in lines:
+            shown = (
+                (line["reported"], _mark(line, letters, r"{}\textsuperscript{{{}}}").latex, line["reproduced"])
+                for line in each
+            )
+            body.append(latex.row([text for left, mark, right in shown for text in (_set(left), mark, _set(right))]))
+        counts = [rf"\multicolumn{{3}}{{l}}{{\itshape {_count(frame, column)}}}" for column in columns]
+        body += [r"\addlinespace[2pt]", latex.row(counts)]
+    notes = [rf"\textsuperscript{{{letter}}} {latex.escape(note)}." for note, letter in letters.items()]
+    caption = table.caption.latex + latex.escape(_caption(table, frame, ""))
+    return latex.floating(table.name, caption, [*body, r"\bottomrule", r"\end{tabular}"], [*notes, SIGNS.latex])
+
+
+def _set(text: str) -> str:
+    """A layer in LaTeX; `Input R^{3x64x64}` and `z_1 R^{8}` as formulas that need no package."""
+    name, of_shape, shape = text.partition(" R^{")
+    by = shape.removesuffix("}").replace("x", r" \times ")
+    named = f"${name}$" if re.fullmatch(r"[a-z](_\d+)?", name) else latex.escape(name)
+    return named + (rf" $\in \mathbf{{R}}^{{{by}}}$" if of_shape else "")
 
 
 def _caption(table: TextTable, frame: pd.DataFrame, base: str) -> str:
     scale = frame["scale"].iloc[0]
-    return f"{base} {table.number} of the paper, networks as printed beside those built (scale: {scale})."
+    return f"{base} {table.number} of the paper, networks as printed beside those built here (scale: {scale})."
 
 
-def _layers(table: TextTable, frame: pd.DataFrame) -> list[list[str]]:
-    """Lines of the printed table: the row's name, then the layer as printed and as built for every column."""
-    columns = [frame[frame["column"] == column.reported] for column in table.columns]
-    pairs = [list(zip(each["row"], each["reported"], each["reproduced"], strict=True)) for each in columns]
-    return [
-        [
-            next(cell[0] for cell in cells if cell),
-            *(text for cell in cells for text in (cell[1:] if cell else ("", ""))),
-        ]
-        for cells in zip_longest(*pairs)
-    ]
+def _blocks(table: TextTable, frame: pd.DataFrame) -> Iterator[tuple[Sequence[TextColumn], list[list[Line]]]]:
+    """Columns that stand side by side, with their lines; a shorter column ends in blank lines."""
+    blank = dict.fromkeys(COLUMNS, "")
+    for first in range(0, len(table.columns), table.per_line):
+        columns = table.columns[first : first + table.per_line]
+        lines = [frame[frame["column"] == column.name].to_dict("records") for column in columns]
+        yield columns, [list(each) for each in zip_longest(*lines, fillvalue=blank)]
 
 
-def _verdicts(table: TextTable, frame: pd.DataFrame) -> list[str]:
-    return [frame["verdict"][frame["column"] == column.reported].iloc[0] for column in table.columns]
+def _letters(frame: pd.DataFrame) -> dict[str, str]:
+    """Notes in their order, each with a letter of its own."""
+    return dict(zip(filter(None, dict.fromkeys(frame["note"])), ascii_lowercase, strict=False))
+
+
+def _mark(line: Line, letters: Mapping[str, str], form: str) -> Text:
+    """What stands between the two sides: the sign of the verdict, and the letter of the note."""
+    sign, letter = MARKS.get(line["verdict"], words("")), letters.get(line["note"], "")
+    return Text(*((form.format(each, letter) if letter else each) for each in (sign.latex, sign.plain)))
+
+
+def _count(frame: pd.DataFrame, column: TextColumn) -> str:
+    verdicts = frame["verdict"][frame["column"] == column.name]
+    if (verdicts == NOT_RUN).any():
+        return NOT_RUN
+    apart = (verdicts != AGREES).sum()
+    return f"{apart} of {len(verdicts)} differ" if apart else "as printed"

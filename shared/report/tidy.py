@@ -51,7 +51,7 @@ class Run(BaseModel):
 
     fingerprint: of all code behind the numbers. pipeline: of the part that all models of a table share.
     comparable: data, training and evaluation are those of the paper. layers: of the model as built, one text each, by
-    module. diverged: where, if it did.
+    part. diverged: where, if it did.
     folder: where the file lies, None for a record of a run that was published.
     """
 

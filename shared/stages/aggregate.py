@@ -17,7 +17,7 @@ from shared.files import write_text
 from shared.report import text_table
 from shared.report.compare import load_margins
 from shared.report.layout import TextTable
-from shared.report.paper import folder_of, reported_of, runs_at, table_of
+from shared.report.paper import printed_of, reported_of, runs_at, table_of
 from shared.report.tidy import Run, build, load_runs, paired, paired_path, to_csv
 from shared.run.spec import check_scale
 
@@ -28,7 +28,7 @@ def frame_of(paper: str, name: str, runs: Sequence[Run], scale: str, margins: Pa
     planned = [run for run, _ in runs_at(paper, table, scale)]
     if isinstance(table, TextTable):
         layers = {run.name: run.layers for run in runs if run.is_count}
-        return text_table.build(table, folder_of(paper) / "reported_text.csv", layers, scale)
+        return text_table.build(table, printed_of(paper, table), layers, scale)
     return build(table, reported_of(paper, table), runs, load_margins(margins), scale, planned)
 
 

@@ -14,27 +14,78 @@ from shared.run import spec as specification
 if TYPE_CHECKING:
     from torch import nn
 
+    from shared.models.contract import MultimodalVAE
 
-def layers_of(model: "nn.Module") -> dict[str, list[str]]:
-    """One text per layer, in the order in which they were made, by the path of every module that holds them.
+# What a convolution may have beside size, stride and padding, and what it usually has.
+_RARE = {"output_padding": ("output pad", "0"), "dilation": ("dilation", "1"), "groups": ("groups", "1")}
 
-    What a model does to tensors between its modules is not listed.
+
+def layers_of(model: "MultimodalVAE") -> dict[str, list[str]]:
+    """What every part of a model is made of, one text each, by its path.
+
+    A module, as `named_modules` has it: the shape of its input, `Input 3x64x64`, if it is called with a tensor, and its
+    layers in the order in which they were made. `likelihoods.<modality>`: the likelihood's name. `latents.<variable>`:
+    the variable with its shape. What a model does to tensors between its modules is not listed.
     """
     leaves = [(name, layer_text(module)) for name, module in model.named_modules() if not any(module.children())]
-    paths = [name for name, _ in model.named_modules() if name]
-    return {path: [text for name, text in leaves if f"{name}.".startswith(f"{path}.")] for path in paths}
+    inputs, latents = shapes_of(model)
+    listed = {f"likelihoods.{m}": [type(likelihood).__name__] for m, likelihood in model.likelihoods.items()}
+    listed |= {f"latents.{name}": [f"{name} {shape}"] for name, shape in latents.items()}
+    for path in (name for name, _ in model.named_modules() if name):
+        of_input = [f"Input {inputs[path]}"] if path in inputs else []
+        listed[path] = of_input + [text for name, text in leaves if f"{name}.".startswith(f"{path}.")]
+    return listed
+
+
+def shapes_of(model: "MultimodalVAE") -> tuple[dict[str, str], dict[str, str]]:
+    """Shapes for one data point, `3x64x64`: of the inputs of modules, by path, and of latent variables.
+
+    They show when the model generates from its prior, and infers from what it generated; that takes no data.
+    """
+    import torch
+
+    inputs: dict[str, str] = {}
+
+    def note(path: str, arguments: tuple[object, ...]) -> None:
+        if arguments and isinstance(arguments[0], torch.Tensor):
+            inputs.setdefault(path, _by(tuple(arguments[0].shape[1:])))
+
+    hooks = [
+        module.register_forward_pre_hook(lambda _, arguments, path=path: note(path, arguments))
+        for path, module in model.named_modules()
+    ]
+    training, generator = model.training, torch.Generator().manual_seed(0)
+    try:
+        with torch.no_grad():
+            model.eval()
+            made = model.generate({}, model.modalities, 1, generator, batch=2)
+            x = {m: each[0] for m, each in made.items()}
+            for given in (x, *({m: x[m]} for m in x)):
+                latents, _ = model.sample_latents(given, 1, generator)
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
+    return inputs, {name: _by(tuple(z.shape[2:])) for name, z in latents.items()}
+
+
+def _by(size: int | str | tuple[int, ...]) -> str:
+    """A size for each axis, or one for all: `4x4`, `1`, `same`."""
+    return "x".join(map(str, size)) if isinstance(size, tuple) else str(size)
 
 
 def layer_text(layer: "nn.Module") -> str:
     """A layer in words: `Conv2d 3-32, 4x4, stride 2, pad 1`, `Linear 784-512`, `Dropout p=0.1`, `SiLU`."""
     name = type(layer).__name__
+    bias = ", no bias" if getattr(layer, "bias", True) is None else ""
     if hasattr(layer, "in_features"):
-        return f"{name} {layer.in_features}-{layer.out_features}"
+        return f"{name} {layer.in_features}-{layer.out_features}{bias}"
     if hasattr(layer, "kernel_size") and hasattr(layer, "in_channels"):
-        sizes = {key: "x".join(map(str, getattr(layer, key))) for key in ("kernel_size", "stride", "padding")}
+        sizes = {key: _by(getattr(layer, key)) for key in ("kernel_size", "stride", "padding", *_RARE)}
         same = {key: size.split("x")[0] if len({*size.split("x")}) == 1 else size for key, size in sizes.items()}
         channels = f"{name} {layer.in_channels}-{layer.out_channels}"
-        return f"{channels}, {sizes['kernel_size']}, stride {same['stride']}, pad {same['padding']}"
+        rare = "".join(f", {text} {same[key]}" for key, (text, usual) in _RARE.items() if same[key] != usual)
+        return f"{channels}, {sizes['kernel_size']}, stride {same['stride']}, pad {same['padding']}{rare}{bias}"
     if hasattr(layer, "num_features"):
         return f"{name} {layer.num_features}"
     if hasattr(layer, "num_embeddings"):

@@ -93,8 +93,8 @@ def records(source: Path, tables: Iterable[Table | TextTable]) -> Records:
     for file in sorted(source.glob("*/*/architecture.json")):
         experiment, model = file.parts[-3:-1]
         built = read_json(file, "layers")
-        shown = {module for column in columns if column.run == f"{experiment}/{model}" for module in column.modules}
-        built["layers"] = {module: texts for module, texts in built["layers"].items() if module in shown}
+        shown = {part for column in columns if column.run == f"{experiment}/{model}" for part in column.parts}
+        built["layers"] = {part: texts for part, texts in built["layers"].items() if part in shown}
         found.setdefault(experiment, {})[f"{model}/architecture"] = built
     for file in sorted(source.glob("*/*/seed*/metrics.json")):
         evaluated = read_json(file, "fingerprint", "pipeline", "comparable", "protocol", "metrics", "provenance")

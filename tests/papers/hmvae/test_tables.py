@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 
 from papers.hmvae.tables import TABLES
+from shared.report.layout import Table
 from shared.report.reported import load_reported
 
+NUMBERS = {name: table for name, table in TABLES.items() if isinstance(table, Table)}
 
-@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+
+@pytest.mark.parametrize("table", NUMBERS.values(), ids=NUMBERS)
 def test_every_reported_number_has_its_place_and_every_place_its_number(table):
     reported = load_reported(Path("papers/hmvae/reported.csv"), table.name)
     assert sorted(reported) == sorted(table.places)

@@ -59,7 +59,7 @@ def root(tmp_path, monkeypatch):
     lines = [f'table1_line,"{row}",error,Error,,lower,2.5,,,,1,Table 1,' for row in ("a, b", "c")]
     lines.append('table2_size,"a, b",size,Size,M,none,2.0,,,,1,Table 2,')
     write_text(folder / "reported.csv", "\n".join([",".join(COLUMNS), *lines]) + "\n")
-    text = "table,row,column,text,source\ntable3_networks,1,e,Linear 3-4,Table 3\n"
+    text = "table,row,column,text,source,note\ntable3_networks,1,e,Linear 3-4,Table 3,\n"
     write_text(folder / "reported_text.csv", text)
     write_text("config/margins.yaml", "error: {'': {absolute: 1}}\narchitecture/*: {M: {absolute: 1}}")
     with paper_in(tmp_path / "papers", "tiny"):
