@@ -25,6 +25,7 @@ from shared.run import spec as specification
 from shared.run.devices import build
 from shared.run.storage import Interrupted
 from shared.run.training import Training
+from shared.stages.architecture import layers_of
 from shared.stages.prepare import prepare
 from tests.linear_gaussian import generator
 
@@ -109,6 +110,13 @@ def test_shapes(case):
             assert (q.batch_shape, q.event_shape) == (points, latents["g"].shape[2:])
             assert q.event_shape == model.prior(ROWS).event_shape
             assert model.represent(given).shape[:1] == points
+
+
+def test_parts_are_listed_with_their_shapes(case):
+    layers = layers_of(case.model)
+    assert sum(path.startswith("latents.") for path in layers) == case.model.latent_variables
+    shapes = {"Input " + "x".join(map(str, x.shape[1:])) for x in case.batch.values()}
+    assert shapes <= {text for texts in layers.values() for text in texts}  # each modality enters some module
 
 
 def before_normalisation(model):

@@ -46,12 +46,13 @@ class Settings:
     variance_captions: PositiveInt | Literal["all"]
     figure_captions: PositiveInt
     figure_samples: PositiveInt
+    figure_unconditional: PositiveInt
     image_means: list[list[PositiveInt]] = field(default_factory=list)
     caption_means: list[list[PositiveInt]] = field(default_factory=list)
 
 
 def evaluate(context: Context) -> Evaluation:
-    """All metrics of Table 2 and the samples of Fig. 7 for one trained model."""
+    """All metrics of Table 2 and the samples of Figs. 7 and 10 for one trained model."""
     settings, test = Settings(**context.settings), context.split("test")
     extractors = Extractors.of(context.evaluators, context.device)
     available = len(test)
@@ -221,7 +222,8 @@ def caption_metrics(fake: Conditional, test: Split, settings: Settings, context:
 
 
 def figure_samples(context: Context, settings: Settings) -> dict[str, np.ndarray]:
-    """Images given a few test captions, spread over the test split: normal samples, and one set per level of means.
+    """Images given a few test captions, spread over the test split: normal samples, and one set per level of means;
+    beside them what comes of no condition.
 
     All sets of a model start from the same noise, so that they share g and differ by the hierarchy alone.
     """
@@ -235,4 +237,17 @@ def figure_samples(context: Context, settings: Settings) -> dict[str, np.ndarray
         with torch.inference_mode():
             images = generate(context.model, given, "image", count, context.generator("figure"), means)
         samples["given_x2" + (f"_mean_{_range(means)}" if means else "")] = to_uint8(images.transpose(0, 1))
-    return samples
+    return samples | unconditional_samples(context, settings)
+
+
+def unconditional_samples(context: Context, settings: Settings) -> dict[str, np.ndarray]:
+    """Fig. 10: means of p(x_i | .) with g ~ p(g) and all below g from their (conditional) priors, i = 1, 2 of one g.
+
+    Images, and for each the caption of the test image whose caption features are nearest: the first of its ten.
+    """
+    test, generator = context.split("test"), context.generator("unconditional")
+    with torch.inference_mode():
+        made = context.model.generate({}, ["image", "caption"], 1, generator, settings.figure_unconditional)
+        nearest = torch.cdist(made["caption"][0], test.tensors["caption"]).argmin(1)
+    captions = load_captions(context.data, "test")[nearest.cpu(), 0]
+    return {"unconditional_images": to_uint8(made["image"][0]), "unconditional_captions": captions}

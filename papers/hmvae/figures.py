@@ -1,13 +1,16 @@
-"""Fig. 7 of the HMVAE paper: images from captions, by every model and along the deep HMVAE's hierarchy."""
+"""Figs. 7 and 10 of the HMVAE paper: images from captions, by every model and along the deep HMVAE's hierarchy, and
+images and captions from nothing."""
 
 from collections.abc import Mapping
 from functools import partial
+from math import ceil
+from textwrap import fill, shorten
 from typing import Any
 
 from papers.hmvae import feature_figures
-from papers.hmvae.panels import Panel, conditions, draw
+from papers.hmvae.panels import GAP, WIDTH, Panel, conditions, draw
 from shared.errors import InputError
-from shared.report.drawing import Samples, arrays_of, why_missing
+from shared.report.drawing import FONT, Page, Samples, arrays_of, literal, mosaic, why_missing
 from shared.report.layout import Figure
 
 # In the paper's order, with the names above its columns.
@@ -60,5 +63,52 @@ def fig7_oxford_flower_samples(samples: Mapping[str, Samples], note: str) -> Any
     return draw(panels, note).figure
 
 
-_FIG7 = Figure("fig7_oxford_flower_samples", fig7_oxford_flower_samples, runs=tuple(MODELS))
-FIGURES = {figure.name: figure for figure in (*feature_figures.ALL, _FIG7)}
+# ---- Fig. 10 -------------------------------------------------------------------------------------------------------
+
+_IMAGES_PER_LINE, _SHOWN_CAPTIONS = 10, 20
+# Inches: the page without its margin, a title, a caption of two lines, and its size and length.
+_INNER, _TITLE, _CAPTION = WIDTH - 0.26 - GAP, 0.24, 0.21
+_SMALL, _CHARACTERS = FONT - 1.5, 80
+
+
+def fig10_oxford_flower_unconditional(samples: Mapping[str, Samples], note: str) -> Any:
+    """Images and captions of the deep HMVAE with g from its prior, matplotlib's `Figure`.
+
+    samples: of its run, the arrays unconditional_images, uint8 (B, 3, H, W), and unconditional_captions (B,), those of
+    the same g. What is missing says why. note: what the margin says of scale and data.
+
+    InputError: arrays of other shapes.
+    """
+    arrays = arrays_of(samples, DEEP, {"unconditional_images": "BCHW", "unconditional_captions": "B"})
+    count = len(arrays["unconditional_images"]) if arrays else 2 * _IMAGES_PER_LINE
+    captions = min(count, _SHOWN_CAPTIONS)
+    lines = ceil(captions / 2)  # of captions, in two columns
+    of_images, of_captions = _INNER * ceil(count / _IMAGES_PER_LINE) / _IMAGES_PER_LINE, lines * _CAPTION
+    page = Page(WIDTH, 2 * _TITLE + of_images + of_captions + 2 * GAP)
+    below = _TITLE + of_images + GAP
+    among = f" ({len(set(arrays['unconditional_captions']))} different ones among all {count})" if arrays else ""
+    titles = {
+        0.0: r"(a) Images: $p(\mathbf{x}_1 \mid \mathbf{g})$, $\mathbf{g} \sim p(\mathbf{g})$",
+        below: rf"(b) Captions nearest to $p(\mathbf{{x}}_2 \mid \mathbf{{g}})$, images 1 to {captions}{among}",
+    }
+    for y, title in titles.items():
+        page.text(0.02, y + _TITLE / 2, title, weight="bold", size=FONT + 1, ha="left")
+    if arrays:
+        page.image(GAP, _TITLE, _INNER, of_images, mosaic(arrays["unconditional_images"], _IMAGES_PER_LINE))
+        for index, caption in enumerate(arrays["unconditional_captions"][:captions]):
+            x, y = GAP + index // lines * _INNER / 2, below + _TITLE + (index % lines + 0.5) * _CAPTION
+            text = fill(shorten(str(caption), 2 * _CHARACTERS - 10, placeholder=" …"), _CHARACTERS)
+            page.text(x, y, f"{index + 1}", size=_SMALL, ha="left")
+            page.text(x + 0.16, y, literal(text), size=_SMALL, ha="left")
+    else:
+        page.missing(GAP, _TITLE, _INNER, of_images, why_missing(samples, DEEP))
+        page.missing(GAP, below + _TITLE, _INNER, of_captions, why_missing(samples, DEEP))
+    page.margin(note)
+    return page.figure
+
+
+_OWN = (
+    Figure("fig7_oxford_flower_samples", fig7_oxford_flower_samples, runs=tuple(MODELS)),
+    Figure("fig10_oxford_flower_unconditional", fig10_oxford_flower_unconditional, runs=(DEEP,)),
+)
+FIGURES = {figure.name: figure for figure in (*feature_figures.ALL, *_OWN)}

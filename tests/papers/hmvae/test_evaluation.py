@@ -30,6 +30,7 @@ SETTINGS = {
     "listening_samples": 2,
     "figure_captions": 4,
     "figure_samples": 6,
+    "figure_unconditional": 7,
 }
 IMAGE_METRICS = ["image/fid", "image/precision", "image/recall", "image/f1", "image/variance"]
 CAPTION_METRICS = [f"{key}/{name}" for key in ("caption", "caption_drawn") for name in ("precision", "recall", "f1")]
@@ -69,7 +70,8 @@ class Answers(SharedLatentVAE):
     """Decodes to what `image` and `caption` say of the index of a condition and of noise, and keeps what it was asked.
 
     The first caption feature of test sample i is i, and so is 1000 times the first pixel of its image: q(g | .) is
-    (i, a number in [0, 1]). Below g there are three levels whose noise is normal and whose prior mean is 0.
+    (i, a number in [0, 1]). Below g there are three levels whose noise is normal and whose prior mean is 0. Given
+    nothing, it answers for the first samples.
     """
 
     def __init__(self, image, caption):
@@ -78,12 +80,17 @@ class Answers(SharedLatentVAE):
         self.asked = []
 
     def sample_latents(self, given, samples, generator, targets=None, batch=None):
-        ((condition, x),), (target,) = given.items(), targets
-        first = x.flatten(start_dim=1)[:, 0]
-        index = (first * 1000).round().long() if condition == "image" else first.long()
-        self.asked.append((target, samples, index.tolist()))
+        index = torch.arange(batch or 0)
+        for condition, x in given.items():
+            first = x.flatten(start_dim=1)[:, 0]
+            index = (first * 1000).round().long() if condition == "image" else first.long()
+        self.asked += [(target, samples, index.tolist()) for target in targets if given]
         shared = torch.rand((samples, len(index)), generator=generator)
-        own = {f"z_{target}_{level}": torch.rand((samples, len(index), 1), generator=generator) for level in (3, 2, 1)}
+        own = {
+            f"z_{target}_{level}": torch.rand((samples, len(index), 1), generator=generator)
+            for target in targets
+            for level in (3, 2, 1)
+        }
         return {"g": torch.stack([index.expand(samples, -1), shared], dim=-1)} | own, None
 
     def levels(self, m):
@@ -361,8 +368,10 @@ def test_figure_samples_differ_by_the_hierarchy_alone(evaluated, held_out):
 
     model = Answers(image, lambda index, shared, own: held_out.tensors["caption"][index])
     samples = evaluated(model, held_out, image_means=[[1], [1, 2]]).samples
-    assert set(samples) == {"captions", "real", "given_x2", "given_x2_mean_1", "given_x2_mean_1-2"}
-    assert all(array.dtype == np.uint8 for name, array in samples.items() if name != "captions")
+    assert {*filter(lambda name: not name.startswith("unconditional"), samples)} == {
+        *("captions", "real", "given_x2", "given_x2_mean_1", "given_x2_mean_1-2")
+    }
+    assert all(array.dtype == np.uint8 for name, array in samples.items() if not name.endswith("captions"))
     normal, mean = samples["given_x2"], samples["given_x2_mean_1"]
     assert normal.shape == mean.shape == (4, 6, 3, 2, 2)
     np.testing.assert_array_equal(normal[:, :, 0], mean[:, :, 0])  # g
@@ -381,3 +390,16 @@ def test_figure_conditions_are_spread_over_the_held_out_and_belong_together(eval
     expected = (held_out.tensors["image"][asked] * 255).round().to(torch.uint8).numpy()
     np.testing.assert_array_equal(samples["real"], expected)
     np.testing.assert_array_equal(samples["given_x2"], np.repeat(expected[:, None], 6, axis=1))
+
+
+def test_unconditional_images_and_captions_are_of_one_g(evaluated, perfect, held_out):
+    """A caption's features a bit off those of test sample i are nearest to i's; its image is i's."""
+    off = Answers(
+        lambda index, shared, own: held_out.tensors["image"][index],
+        lambda index, shared, own: held_out.tensors["caption"][index] + 0.1 * own[:, None],
+    )
+    for model in (perfect, off):
+        samples = evaluated(model, held_out).samples
+        assert samples["unconditional_captions"].tolist() == [f"caption {i} 0" for i in range(7)]
+        expected = (held_out.tensors["image"][:7] * 255).round().to(torch.uint8).numpy()
+        np.testing.assert_array_equal(samples["unconditional_images"], expected)

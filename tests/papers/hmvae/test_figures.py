@@ -1,9 +1,15 @@
-"""Fig. 7: a block of samples pixel by pixel, and what is drawn when something is missing."""
+"""Figs. 7 and 10: a block of samples pixel by pixel, and what is drawn when something is missing."""
 
 import numpy as np
 import pytest
 
-from papers.hmvae.figures import DEEP, HIERARCHY, MODELS, fig7_oxford_flower_samples
+from papers.hmvae.figures import (
+    DEEP,
+    HIERARCHY,
+    MODELS,
+    fig7_oxford_flower_samples,
+    fig10_oxford_flower_unconditional,
+)
 from papers.hmvae.panels import block
 from shared.errors import InputError
 
@@ -73,3 +79,30 @@ def test_models_with_other_captions_are_refused():
         fig7_oxford_flower_samples({"oxford_flower/mvae": samples(), "oxford_flower/mmvae": samples(caption="b")}, "")
     with pytest.raises(InputError, match="none given"):
         fig7_oxford_flower_samples({}, "")
+
+
+def unconditional(count, caption="a flower"):
+    return {
+        "unconditional_images": np.arange(count, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 8, 8), np.uint8),
+        "unconditional_captions": np.array([f"{caption} {i}" for i in range(count)]),
+    }
+
+
+@pytest.mark.parametrize(("count", "captions"), [(40, 20), (7, 7), (1, 1)])
+def test_unconditional_captions_stand_in_the_order_of_their_images(count, captions):
+    figure = fig10_oxford_flower_unconditional({DEEP: unconditional(count, "costs $5")}, "scale: demo")
+    shown = [text for text in texts(figure) if text.startswith("costs")]
+    assert shown == [rf"costs \$5 {i}" for i in range(captions)]
+    assert "scale: demo" in texts(figure)
+    (image,) = (axes.images[0].get_array() for axes in figure.axes)
+    assert [int(image[0, 11 * i, 0]) for i in range(min(count, 10))] == list(range(min(count, 10)))
+
+
+def test_without_unconditional_samples_both_halves_say_why():
+    assert texts(fig10_oxford_flower_unconditional({}, "")).count("not run") == 2
+    assert texts(fig10_oxford_flower_unconditional({DEEP: {}}, "")).count("diverged") == 2
+    with pytest.raises(InputError, match=f"{DEEP}: no array `unconditional_images`"):
+        fig10_oxford_flower_unconditional({DEEP: samples()}, "")
+    uneven = unconditional(3) | {"unconditional_captions": np.array(["one"])}
+    with pytest.raises(InputError, match="`unconditional_captions` is"):
+        fig10_oxford_flower_unconditional({DEEP: uneven}, "")

@@ -76,7 +76,7 @@ def test_figure_is_the_same_bytes_twice(tmp_path):
         ),
         (
             ("shared.stages.aggregate", "--paper", "hmvae", "--table", "t", "--scale", "demo", "--out", "x"),
-            "it has table2_oxford_flower",
+            "it has table",
         ),
         (
             ("shared.stages.render", "--paper", "hmvae", "--table", "table4_parameters", "--csv", "no.csv", "--print"),

@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from shared.errors import InputError
-from shared.report.paper import claims_of, reported_of, runs_at, table_of
-from shared.report.reported import COLUMNS
+from shared.report.layout import TextColumn, TextTable, words
+from shared.report.paper import claims_of, printed_of, reported_of, runs_at, table_of
+from shared.report.reported import COLUMNS, TEXT_COLUMNS, PrintedLayer
 from tests.shared.report.example import paper_in
 
 TABLES = """
@@ -44,6 +45,18 @@ def write_cells(folder, cells, table="t"):
 
 def test_cells_and_what_stubs_print(paper):
     assert list(reported_of("small", table_of("small", "t"))) == CELLS
+
+
+def test_printed_networks_are_those_of_the_layout(paper):
+    columns = tuple(TextColumn(words(name), name, "e/a", ("x",)) for name in ("encoder", "decoder"))
+    lines = [["n", "1", "encoder", "Swish", "Table 3", "why"], ["n", "1", "decoder", "ReLU", "Table 3", ""]]
+    with (paper / "reported_text.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([TEXT_COLUMNS, *lines])
+    printed = printed_of("small", TextTable("n", "Table 3", words(""), columns))
+    assert printed == {"encoder": [PrintedLayer("1", "Swish", "why")], "decoder": [PrintedLayer("1", "ReLU")]}
+    for others in (columns[:1], (*columns, TextColumn(words(""), "third", "e/a", ("x",)))):
+        with pytest.raises(InputError, match=r"reported_text\.csv: n: its columns are not those of tables\.py"):
+            printed_of("small", TextTable("n", "Table 3", words(""), others))
 
 
 @pytest.mark.parametrize("missing", CELLS)
