@@ -49,11 +49,12 @@ def evaluate(context: Context) -> Evaluation:
     named = {(line["key"], line["variant"]): value for line, value in zip(metrics, values, strict=True)}
 
     count, shown = settings.neighbour_samples, settings.figure_conditions
-    chance = chance_of_class(test.tensors["labels"])
+    labels = test.tensors["labels"].cpu()  # as all metrics: not every device has float64
+    chance = chance_of_class(labels)
     samples = {"chance": np.array(chance)}
     for condition, target in (BOTH[::-1], BOTH):
         nearest = neighbours(context.model, test, test, condition, target, count, context.generator(target))
-        shares = neighbour_shares(nearest, test.tensors["labels"], target)
+        shares = neighbour_shares(nearest, labels, target)
         metrics += [line | substitutes(context.about, BOTH) for line in shares]
         samples[f"{target}_shares"] = np.array([line["value"] for line in shares])
         samples |= pictures(context, "test", nearest, target, shown)
@@ -129,7 +130,7 @@ def neighbours(
         with torch.inference_mode():
             generated = generate(model, {condition: batch[condition]}, target, samples, generator)
             nearest = torch.cdist(fold(generated), test.tensors[target]).argmin(1)
-        found.append(unfold(nearest, samples))
+        found.append(unfold(nearest, samples).cpu())
     return torch.cat(found, dim=1)
 
 
@@ -167,8 +168,7 @@ def pictures(context: Context, split: str, nearest: Tensor, target: str, count: 
     nearest: (K, B) for all conditions of the split, or for those of the figure alone. A caption stands for the mean of
     an image's ten; it is the first of them.
     """
-    at = spread(count, nearest.shape[1])
-    chosen, shown = spread(count, len(context.split(split))), nearest.T.cpu()[at]
+    chosen, shown = spread(count, len(context.split(split))), nearest.T[spread(count, nearest.shape[1])]
     known = load_array(context.data / "x1_test.npy") if target == IMAGE else load_captions(context.data, "test")[:, 0]
     return {
         f"{split}_images": load_array(context.data / f"x1_{split}.npy")[chosen],
