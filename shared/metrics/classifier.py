@@ -7,22 +7,26 @@ import torch
 from pydantic import PositiveInt
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
 
 from shared.data.arrays import Split
 from shared.models.contract import Batch, Encoder, Loss
 from shared.models.linear import Linear
 
 _MAX_SHIFT = 4  # pixels in each direction, of 64
+_DECAY = 0.995  # of the mean of the weights, per step: the last 200 steps count
 
 
 class ImageClassifier(Encoder):
     """Residual classifier of 64x64 colour images (after He et al., 2016).
 
     Like ResNet-101 it ends in a 1x1 convolution to `feature_dim` channels, a ReLU and the mean over pixels: features
-    are never negative. Group normalisation keeps an image's features independent of the others in its batch.
+    are never negative. Group normalisation keeps an image's features independent of the others in its batch. What is
+    evaluated has the running mean of the weights (Polyak and Juditsky, 1992), which a falling learning rate would do.
 
     classes: number of classes C. width: channels of the first stage, a multiple of 8; they double in each of the three
-    other stages. blocks: per stage. feature_dim: D of the features, which are the input of the final linear layer.
+    other stages. blocks: per stage. feature_dim: D of the features, which the final linear layer is given; also a
+    multiple of 8.
     """
 
     name = "residual classifier"
@@ -38,16 +42,21 @@ class ImageClassifier(Encoder):
             for block in range(blocks):
                 stages.append(Residual(channels, outputs, stride=1 if block or outputs == width else 2))
                 channels = outputs
-        self.maps = nn.Sequential(*stages, *_convolution(channels, feature_dim, 1), nn.ReLU())
-        self.to_logits = Linear(feature_dim, classes)
+        maps = nn.Sequential(*stages, *_convolution(channels, feature_dim, 1), nn.ReLU())
+        self.network = nn.ModuleDict({"maps": maps, "to_logits": Linear(feature_dim, classes)})
+        self.mean = AveragedModel(self.network, avg_fn=_running_mean).requires_grad_(False)
+
+    @property
+    def layers(self) -> nn.ModuleDict:
+        return self.network if self.training else self.mean.module
 
     def features(self, images: Tensor) -> Tensor:
         """(B, D) features of images (B, 3, 64, 64) in [0, 1]."""
-        return self.maps(2 * images - 1).mean(dim=(2, 3))
+        return self.layers["maps"](2 * images - 1).mean(dim=(2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C) logits of images (B, 3, 64, 64) in [0, 1]."""
-        return self.to_logits(self.features(images))
+        return self.layers["to_logits"](self.features(images))
 
     def loss(self, batch: Batch, epoch: int, samples: int, generator: Generator) -> Loss:
         """Cross-entropy in nats per image of "image" (B, 3, 64, 64) in [0, 1] with "labels" (B,) in 0..C-1.
@@ -56,6 +65,8 @@ class ImageClassifier(Encoder):
         shifted at random. `epoch` and `samples` have no meaning here.
         """
         images, labels = batch["image"], batch["labels"]
+        if self.training:
+            self.mean.update_parameters(self.network)
         logits = self(augment(images, generator) if self.training else images)
         counts = 1 - batch.get("held_out", torch.zeros(len(labels), device=labels.device))
 
@@ -74,7 +85,7 @@ class ImageClassifier(Encoder):
         """Accuracy on the images of the training classes that were held out of the training."""
         train = splits["train"].tensors
         held_out = train["held_out"]
-        correct = self.to_logits(features["train"][held_out]).argmax(dim=1) == train["labels"][held_out]
+        correct = self.layers["to_logits"](features["train"][held_out]).argmax(dim=1) == train["labels"][held_out]
         return {"accuracy on held-out images": correct.float().mean().item()}
 
 
@@ -109,6 +120,11 @@ def augment(images: Tensor, generator: Generator) -> Tensor:
     image = torch.arange(count, device=images.device).view(-1, 1, 1, 1)
     channel = torch.arange(images.shape[1], device=images.device).view(1, -1, 1, 1)
     return images[image, channel, rows, columns]
+
+
+def _running_mean(mean: Tensor, now: Tensor, steps: Tensor) -> Tensor:
+    """Over the last tenth of the steps, at first."""
+    return mean.lerp(now, 1 - min(_DECAY, (1 + steps.item()) / (10 + steps.item())))
 
 
 def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> list[nn.Module]:

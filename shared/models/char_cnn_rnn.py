@@ -68,7 +68,8 @@ class CharCnnRnn(Encoder):
     def encode(self, batch: Batch) -> Tensor:
         """The mean (B, D) of the features of each image's captions."""
         captions = batch["characters"]
-        return self(captions.flatten(0, 1)).unflatten(0, captions.shape[:2]).mean(dim=1)
+        different, place = captions.flatten(0, 1).unique(dim=0, return_inverse=True)
+        return self(different)[place].unflatten(0, captions.shape[:2]).mean(dim=1)
 
     def quality(self, features: Mapping[str, Tensor], splits: Mapping[str, Split]) -> dict[str, float]:
         """AP@50 for the classes of the other splits, which the training has not seen."""
