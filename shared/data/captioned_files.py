@@ -16,7 +16,6 @@ from pydantic import PositiveInt
 
 from shared.data import ledger
 from shared.data.archives import read_image, read_members
-from shared.data.caption_features import CaptionFeatures
 from shared.data.captioned import CAPTION_DIM, CAPTIONS_PER_IMAGE, IMAGE_SIZE, Captioned, prepared
 from shared.data.prepared import SPLITS, DatasetOptions, ImageSize, Prepared
 from shared.data.restricted_pickle import load_arrays
@@ -34,7 +33,7 @@ class Options(DatasetOptions):
     `trained` features are left to a network that the experiment names under `encoders`.
     """
 
-    caption_features: Literal["tfidf_svd", "char_cnn_rnn", "char_cnn_rnn_or_tfidf_svd", "trained"] = "tfidf_svd"
+    caption_features: Literal["char_cnn_rnn", "trained"] = "trained"
     image_features: Literal["res101", "trained"] = "trained"
     image_size: ImageSize = IMAGE_SIZE
     caption_dim: PositiveInt = CAPTION_DIM
@@ -61,7 +60,7 @@ def load(
     InputError: a file is missing or damaged, or says nothing about an image.
     """
     stems = {split: [stem for stem, label in labels.items() if split_of.get(label) == split] for split in SPLITS}
-    embedding_files = _embedding_files(options.caption_features, dataset, data_root)
+    embedding_files = _embedding_files(dataset, data_root) if options.caption_features == "char_cnn_rnn" else {}
     feature_files = (
         {"image_features": ledger.require(data_root, dataset, "image_features")}
         if options.image_features == "res101"
@@ -81,11 +80,6 @@ def load(
         for split in SPLITS:
             features[split]["x2"] = _rows(embeddings, stems[split], where, "caption embedding")
         notes["caption_features"] = "char-CNN-RNN"
-    elif options.caption_features != "trained":
-        fitted = CaptionFeatures.fit(caption_rows["train"], options.caption_dim)
-        for split in SPLITS:
-            features[split]["x2"] = fitted(caption_rows[split])
-        notes["caption_features"] = "TF-IDF+SVD"
 
     images = read_images(files["images"], {stem for part in stems.values() for stem in part}, options.image_size)
     return prepared(
@@ -183,11 +177,8 @@ def read_image_features(path: Path) -> dict[str, np.ndarray]:
     return {_stem(name): row for name, row in zip(names, features, strict=True)}
 
 
-def _embedding_files(wanted: str, dataset: str, data_root: str | Path) -> dict[str, Path]:
-    """The four pickles of caption embeddings, or nothing where those are not wanted."""
-    found = [ledger.locate(data_root, ledger.entry(dataset, key)) for key in _EMBEDDING_KEYS]
-    if not wanted.startswith("char_cnn_rnn") or (wanted == "char_cnn_rnn_or_tfidf_svd" and None in found):
-        return {}
+def _embedding_files(dataset: str, data_root: str | Path) -> dict[str, Path]:
+    """The four pickles of caption embeddings."""
     try:
         return {key: ledger.require(data_root, dataset, key) for key in _EMBEDDING_KEYS}
     except InputError as error:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.random import Generator
 from pydantic import NonNegativeInt, PositiveInt
 
-from shared.data.caption_features import CaptionFeatures
 from shared.data.captioned import CAPTION_DIM, CAPTIONS_PER_IMAGE, IMAGE_SIZE, Captioned, prepared
 from shared.data.prepared import SPLITS, DatasetOptions, ImageSize, Prepared
 
@@ -20,7 +19,7 @@ from shared.data.prepared import SPLITS, DatasetOptions, ImageSize, Prepared
 class Options(DatasetOptions):
     """`trained` features are left to a network that the experiment names under `encoders`."""
 
-    caption_features: Literal["tfidf_svd", "char_cnn_rnn_or_tfidf_svd", "trained"] = "tfidf_svd"
+    caption_features: Literal["trained"] = "trained"
     image_features: Literal["trained"] = "trained"
     image_size: ImageSize = IMAGE_SIZE
     caption_dim: PositiveInt = CAPTION_DIM
@@ -85,26 +84,19 @@ def draw(
 def split_by_class(drawn: Drawn, split_of: Mapping[str, Sequence[int]], options: Options, subject: str) -> Prepared:
     """The data set whose splits have these classes. subject: what was drawn, for the description."""
     rows = {split: np.flatnonzero(np.isin(drawn.labels, split_of[split])) for split in SPLITS}
-    notes, features = {}, {split: {} for split in SPLITS}
-    description = f"{subject} drawn by the package"
-    if options.caption_features != "trained":
-        fitted = CaptionFeatures.fit(drawn.captions[rows["train"]], options.caption_dim)
-        features = {split: {"x2": fitted(drawn.captions[rows[split]])} for split in SPLITS}
-        notes = {"caption_features": "TF-IDF+SVD"}
-        description += ", caption features TF-IDF+SVD"
     return prepared(
         splits={
             split: Captioned(
                 images=drawn.images[rows[split]],
                 labels=drawn.labels[rows[split]],
                 captions=drawn.captions[rows[split]],
-                features=features[split],
+                features={},
             )
             for split in SPLITS
         },
         stand_in=True,
-        description=description,
-        notes=notes,
+        description=f"{subject} drawn by the package",
+        notes={},
         files={},
     )
 

@@ -337,10 +337,10 @@ def test_a_metric_with_substitute_features_names_them(evaluated, perfect, held_o
 
     own = PretrainedPixels()
     assert set(features("char-CNN-RNN", {"fid": own, "manifold": own}).values()) == {None}
-    ours = features("TF-IDF+SVD", {"fid": Pixels(), "manifold": own})
+    ours = features("char-CNN-RNN trained here", {"fid": Pixels(), "manifold": own})
     assert ours["image/fid"] == "pixel features"
     assert ours["image/recall"] is None
-    assert ours["caption/recall"] == "TF-IDF+SVD features"
+    assert ours["caption/recall"] == "char-CNN-RNN trained here features"
 
 
 def test_the_protocol_names_features_and_neighbours(evaluated, perfect, held_out):

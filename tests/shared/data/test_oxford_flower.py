@@ -125,13 +125,10 @@ def test_every_sample_is_where_it_belongs(official: Official) -> None:
         expected = [np.array(Image.open(io.BytesIO(official.images[n])))[:, 8:72] for n in numbers]
         np.testing.assert_array_equal(arrays[f"x1_{split}"], np.stack(expected).transpose(0, 3, 1, 2))
         assert arrays[f"x1_{split}"].dtype == np.uint8
-        assert arrays[f"x2_{split}"].shape == (len(numbers), DIMENSION)
-        assert arrays[f"x2_{split}"].dtype == np.float32
+        assert f"x2_{split}" not in arrays  # which a network makes
+        assert arrays[f"characters_{split}"].shape == (len(numbers), 10, 201)
         assert meta["splits"][split] == {"samples": len(numbers), "classes": OCCUR[split]}
-    np.testing.assert_allclose(arrays["x2_train"].mean(axis=0), 0, atol=1e-5)
-    np.testing.assert_allclose(arrays["x2_train"].std(axis=0), 1, atol=1e-4)
-    assert (meta["stand_in"], meta["official"]) == (False, False)  # the captions have other features than the paper's
-    assert meta["caption_features"] == "TF-IDF+SVD"
+    assert (meta["stand_in"], meta["official"]) == (False, False)  # the captions have no features of the paper's
     assert set(meta["files"]) == {"images", "labels", "captions"}
 
 
@@ -203,8 +200,8 @@ def test_without_embeddings_the_specification_decides(official: Official) -> Non
     official.write()
     with pytest.raises(InputError, match=r"char-CNN-RNN-embeddings\.pickle: missing; .*flowers.zip.*reduced"):
         official.prepare(caption_features="char_cnn_rnn")
-    _, meta = official.prepare(caption_features="char_cnn_rnn_or_tfidf_svd")
-    assert meta["caption_features"] == "TF-IDF+SVD"
+    _, meta = official.prepare(caption_features="trained")
+    assert "caption_features" not in meta
 
 
 def test_embeddings_of_another_size_are_refused(official: Official) -> None:
@@ -267,13 +264,6 @@ def test_missing_captions_are_named(official: Official) -> None:
         official.prepare()
 
 
-def test_captions_without_a_word_are_one_line(official: Official) -> None:
-    official.captions = dict.fromkeys(official.captions, "!\n" * 10)
-    official.write()
-    with pytest.raises(InputError, match=r"\Atraining captions: without a single word[^\n]*\Z"):
-        official.prepare()
-
-
 def test_the_data_of_the_paper_are_known_as_such(official: Official) -> None:
     official.write()
     official.write_embeddings()
@@ -297,7 +287,7 @@ def test_missing_files_say_how_to_get_them(tmp_path: Path) -> None:
         ({"image_size": 257}, "image_size: 257 should be less than or equal to 256"),
         ({"image_size": True}, "image_size: True should be a valid integer"),
         ({"name": "roses"}, "data set `roses` with source `official` is unknown"),
-        ({"caption_features": "bert"}, "caption_features: 'bert' should be 'tfidf_svd', 'char_cnn_rnn', "),
+        ({"caption_features": "bert"}, "caption_features: 'bert' should be 'char_cnn_rnn' or 'trained'"),
     ],
 )
 def test_a_wrong_specification_is_one_clear_line(official: Official, changes: dict, message: str) -> None:

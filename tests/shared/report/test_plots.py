@@ -122,7 +122,7 @@ def test_the_note_in_the_margin_stays_on_the_page_and_off_what_is_drawn(height):
     page.axes(0.1, 0.1, 6.8, height - 0.2)
     page.text(3.0, 0.05, "above")
     page.margin(
-        "scale: demo · flowers drawn by the package, caption features TF-IDF+SVD · not comparable with the paper"
+        "scale: demo · flowers drawn by the package, caption features of a network · not comparable with the paper"
     )
     page.figure.canvas.draw()
     *_, note = page.figure.texts
