@@ -21,7 +21,7 @@ from shared.run.threads import limit_threads
 if TYPE_CHECKING:
     import torch
 
-POINTS = 64  # encoded at a time
+POINTS = 16  # encoded at a time; an image has ten captions
 
 
 def encode(spec: dict[str, Any], data: Path, folder: Path, array: str, out: Path, device: "torch.device") -> None:
