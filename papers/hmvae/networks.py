@@ -10,6 +10,7 @@ image decoders end in logits, since the sigmoid that the tables print is part of
 
 from typing import Literal
 
+import torch
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
@@ -201,72 +202,85 @@ def shallow_image_hierarchy(latent_dim: int, channels: int) -> ModalityHierarchy
 
 
 class Bottleneck(nn.Module):
-    """Three convolutions, 1x1, 3x3, 1x1, with half of the width inside, around a residual connection.
+    """Three convolutions, 1x1, 3x3, 1x1, with half of the width inside, each after its activation (Child, 2021).
 
-    Without the connection a dozen such blocks in a row would pass on hardly any signal at initialisation. The input
-    is added where it has the width of the output.
+    The input is added where it has the width of the output. scale: of the last convolution's initial weights, so that
+    the outputs of all blocks in a row begin with the variance of one.
     """
 
-    def __init__(self, inputs: int, width: int) -> None:
+    def __init__(self, inputs: int, width: int, scale: float = 1.0) -> None:
         super().__init__()
         inside = width // 2
         self.residual = inputs == width
         self.layers = nn.Sequential(
+            nn.GELU(),
             nn.Conv2d(inputs, inside, 1),
             nn.GELU(),
             nn.Conv2d(inside, inside, 3, 1, 1),
             nn.GELU(),
-            nn.Conv2d(inside, width, 1),
+            _scaled(nn.Conv2d(inside, width, 1), scale),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.layers(x) if self.residual else self.layers(x)
 
 
+def _scaled(layer: nn.Conv2d, scale: float) -> nn.Conv2d:
+    """A convolution whose initial weights are `scale` times torch's, and its bias zero."""
+    with torch.no_grad():
+        layer.weight.mul_(scale)
+        layer.bias.zero_()
+    return layer
+
+
 def deep_image_hierarchy(latent_dim: int, channels: int, top_down: Literal["residual", "markov"]) -> ModalityHierarchy:
     """L(1) = 5: latent variables of `channels` x 16², 8², 4², 2² under g, and one width for all maps around them.
 
     top_down: `residual` lets the state pass the latent variables, which add to it; `markov` makes it of them (Eq. 4).
+    Initial values are Child's (2021), too: what is added to the state is small, and priors are alike everywhere.
     """
-    width, levels, top, vector = 64, 4, 2, 896
-    size = width * top**2
+    width, levels, top, vector = 128, 4, 2, 640
+    size, scale = width * top**2, (levels + 1) ** -0.5  # one block for each resolution from 32 to 2 pixels
+
+    def block() -> Bottleneck:
+        return Bottleneck(width, width, scale)
 
     def bottom_up(level: int) -> nn.Sequential:
-        stem = [nn.Conv2d(3, width, 4, 2, 1), Bottleneck(width, width)] if level == 1 else []  # 32x32
-        return nn.Sequential(*stem, nn.AvgPool2d(2), Bottleneck(width, width))
+        stem = [nn.Conv2d(3, width, 4, 2, 1), block()] if level == 1 else []  # 32x32
+        return nn.Sequential(*stem, nn.AvgPool2d(2), block())
 
-    def to_state(level: int) -> nn.Module:
+    def to_state(level: int) -> list[nn.Module]:
         if level < levels:
-            return nn.UpsamplingNearest2d(scale_factor=2)
-        return nn.Sequential(
-            dense(latent_dim, vector, vector, size, activation=nn.GELU), nn.Unflatten(1, (width, top, top))
-        )
+            return [nn.UpsamplingNearest2d(scale_factor=2)]
+        return [dense(latent_dim, vector, vector, size, activation=nn.GELU), nn.Unflatten(1, (width, top, top))]
 
     each_level = range(1, levels + 1)
+    states = [nn.Sequential(*to_state(level), block()) for level in each_level]
     projections = [nn.Conv2d(channels, width, 1) for _ in each_level]
     decoder = nn.Sequential(
-        Bottleneck(width, width),
+        block(),
         nn.UpsamplingNearest2d(scale_factor=2),  # 32x32
-        Bottleneck(width, width),
+        block(),
         nn.Conv2d(width, 32, 1),  # as many channels before the last layer as in all other decoders
         nn.GELU(),
         nn.UpsamplingNearest2d(scale_factor=2),  # 64x64
         nn.Conv2d(32, 3, 3, 1, 1),
     )
-    below = [nn.Sequential(to_state(level), Bottleneck(width, width)) for level in each_level]
     if top_down == "markov":
-        *below, highest = below
-        below = [*(nn.Sequential(*pair) for pair in zip(projections[1:], below, strict=True)), highest]
-        decoder = nn.Sequential(projections[0], decoder)
+        lowest, *others = projections
+        states = [*map(nn.Sequential, others, states), states[-1]]
+        decoder, projections = nn.Sequential(lowest, decoder), None
+    else:
+        projections = [_scaled(layer, scale) for layer in projections]
     return ModalityHierarchy(
         bottom_up=[bottom_up(level) for level in each_level],
         expert=nn.Sequential(nn.GELU(), nn.Flatten(), dense(size, vector, vector, 2 * latent_dim, activation=nn.GELU)),
-        top_down=below,
-        priors=[nn.Conv2d(width, 2 * channels, 1) for _ in each_level],
+        top_down=states,
+        priors=[_scaled(nn.Conv2d(width, 2 * channels, 1), 0) for _ in each_level],
         merges=[Bottleneck(2 * width, width) for _ in each_level],
         posteriors=[nn.Conv2d(width, 2 * channels, 1) for _ in each_level],
         decoder=decoder,
-        projections=None if top_down == "markov" else projections,
+        projections=projections,
     )
 
 
@@ -293,4 +307,5 @@ def hmvae_deep(
         "image": deep_image_hierarchy(latent_dim, channels, top_down),
         "caption": feature_hierarchy(CAPTION_DIM, latent_dim, caption_dim),
     }
-    return HMVAE(hierarchies, likelihoods(), Prior(latent_dim), KLWeight(warmup_epochs))
+    model = HMVAE(hierarchies, likelihoods(), Prior(latent_dim), KLWeight(warmup_epochs))
+    return model.to(memory_format=torch.channels_last)  # as images are: a fifth faster than to and fro
