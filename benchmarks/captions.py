@@ -77,7 +77,7 @@ def main() -> None:
     print(f"ridge penalty {best}, the best on the validation classes")
     for split in ("val", "test"):
         chance = 1 / len(labels[split].unique())
-        joint = network.of_images(images[split])
+        joint = network.layers["of_images"](images[split])
         rows = {
             f"AP@{RANKED}": (
                 average_precision(joint, ours[split] * std + mean, labels[split], RANKED),

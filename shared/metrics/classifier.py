@@ -7,22 +7,20 @@ import torch
 from pydantic import PositiveInt
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel
 
 from shared.data.arrays import Split
-from shared.models.contract import Batch, Encoder, Loss
+from shared.models.averaged import AveragedEncoder
+from shared.models.contract import Batch, Loss
 from shared.models.linear import Linear
 
 _MAX_SHIFT = 4  # pixels in each direction, of 64
-_DECAY = 0.995  # of the mean of the weights, per step: the last 200 steps count
 
 
-class ImageClassifier(Encoder):
+class ImageClassifier(AveragedEncoder):
     """Residual classifier of 64x64 colour images (after He et al., 2016).
 
     Like ResNet-101 it ends in a 1x1 convolution to `feature_dim` channels, a ReLU and the mean over pixels: features
-    are never negative. Group normalisation keeps an image's features independent of the others in its batch. What is
-    evaluated has the running mean of the weights (Polyak and Juditsky, 1992), which a falling learning rate would do.
+    are never negative. Group normalisation keeps an image's features independent of the others in its batch.
 
     classes: number of classes C. width: channels of the first stage, a multiple of 8; they double in each of the three
     other stages. blocks: per stage. feature_dim: D of the features, which the final linear layer is given; also a
@@ -35,20 +33,14 @@ class ImageClassifier(Encoder):
     def __init__(
         self, classes: PositiveInt, width: PositiveInt = 32, blocks: PositiveInt = 1, feature_dim: PositiveInt = 2048
     ) -> None:
-        super().__init__()
-        self.feature_dim = feature_dim
         stages, channels = [*_convolution(3, width, 3, stride=2), nn.ReLU()], width
         for outputs in (width, 2 * width, 4 * width, 8 * width):
             for block in range(blocks):
                 stages.append(Residual(channels, outputs, stride=1 if block or outputs == width else 2))
                 channels = outputs
         maps = nn.Sequential(*stages, *_convolution(channels, feature_dim, 1), nn.ReLU())
-        self.network = nn.ModuleDict({"maps": maps, "to_logits": Linear(feature_dim, classes)})
-        self.mean = AveragedModel(self.network, avg_fn=_running_mean).requires_grad_(False)
-
-    @property
-    def layers(self) -> nn.ModuleDict:
-        return self.network if self.training else self.mean.module
+        super().__init__(nn.ModuleDict({"maps": maps, "to_logits": Linear(feature_dim, classes)}))
+        self.feature_dim = feature_dim
 
     def features(self, images: Tensor) -> Tensor:
         """(B, D) features of images (B, 3, 64, 64) in [0, 1]."""
@@ -65,8 +57,7 @@ class ImageClassifier(Encoder):
         shifted at random. `epoch` and `samples` have no meaning here.
         """
         images, labels = batch["image"], batch["labels"]
-        if self.training:
-            self.mean.update_parameters(self.network)
+        self.advance()
         logits = self(augment(images, generator) if self.training else images)
         counts = 1 - batch.get("held_out", torch.zeros(len(labels), device=labels.device))
 
@@ -120,11 +111,6 @@ def augment(images: Tensor, generator: Generator) -> Tensor:
     image = torch.arange(count, device=images.device).view(-1, 1, 1, 1)
     channel = torch.arange(images.shape[1], device=images.device).view(1, -1, 1, 1)
     return images[image, channel, rows, columns]
-
-
-def _running_mean(mean: Tensor, now: Tensor, steps: Tensor) -> Tensor:
-    """Over the last tenth of the steps, at first."""
-    return mean.lerp(now, 1 - min(_DECAY, (1 + steps.item()) / (10 + steps.item())))
 
 
 def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> list[nn.Module]:
