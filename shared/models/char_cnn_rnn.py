@@ -89,8 +89,8 @@ class CharCnnRnn(AveragedEncoder):
         for split, words in (("val", "validation"), ("test", "test")):
             tensors = splits[split].tensors
             images, labels = self.layers["of_images"](tensors["image"]), tensors["labels"]
-            sizes = labels.unique(return_counts=True)[1]
-            most = sizes.clamp(max=RANKED).double().mean().item() / RANKED
+            sizes, shown = labels.unique(return_counts=True)[1], min(RANKED, len(labels))
+            most = sizes.clamp(max=shown).double().mean().item() / shown
             bounds = f"by chance {100 / len(sizes):.1f} %, at most {100 * most:.1f} %"
             name = f"AP@{RANKED} on {words} classes ({bounds})"
             found[name] = average_precision(images, features[split], labels, RANKED)
