@@ -103,7 +103,7 @@ def listening(context: Context, samples: int) -> tuple[list[dict[str, Any]], dic
 def _with_another_class(test: Split) -> Iterator[tuple[Batch, Tensor]]:
     """Batches, and for each of their points the caption features of a point of another class.
 
-    In the order of the classes, the point half the split further on is of another one, unless a class has half of all.
+    In the order of the classes, the point half the split away is of another one, unless a class has half of all.
     """
     order = test.tensors["labels"].argsort(stable=True)
     for index, other in zip(order.split(BATCH), order.roll(len(order) // 2).split(BATCH), strict=True):

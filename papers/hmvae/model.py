@@ -2,7 +2,8 @@
 
 Generation, Eq. 4:  p(g) ∏_m p(z_m,L-1 | g) ∏_i p(z_m,i | z_m,i+1) p(x_m | z_m,1)
 Inference, Eq. 5:   q(g | x_1:M) ∏_m q(z_m,L-1 | g, x_m) ∏_i q(z_m,i | z_m,i+1, x_m)
-where q(g | x_1:M) is a mixture of experts (Eq. 3) and L = L(m) is the modality's number of levels, g included.
+where q(g | x_1:M) is a mixture of experts (Eq. 3) and L = L(m) is the modality's number of levels, g included. A
+hierarchy may also pass what is above to every level below and to the data: p(z_i | g, z_>i), p(x_m | g, z_m).
 """
 
 from collections.abc import Callable, Mapping, Sequence

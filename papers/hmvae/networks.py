@@ -157,7 +157,7 @@ def mhvae(
 
 # ---- Figure 13 and App. C.4: HMVAE ---------------------------------------------------------------------------------
 
-# Figure 13 is a drawing without a table; its networks follow the paper's tables for the other models where those
+# Figure 13 is a drawing, which was not at hand; its networks follow the paper's tables for the other models where those
 # have a counterpart, and the text of App. C.4. That of captions has Fig. 12's.
 
 
@@ -204,8 +204,8 @@ def shallow_image_hierarchy(latent_dim: int, channels: int) -> ModalityHierarchy
 class Bottleneck(nn.Module):
     """Three convolutions, 1x1, 3x3, 1x1, with half of the width inside, each after its activation (Child, 2021).
 
-    The input is added where it has the width of the output. scale: of the last convolution's initial weights, so that
-    the outputs of all blocks in a row begin with the variance of one.
+    The input is added where it has the width of the output. scale: of the last convolution's initial weights, small
+    where many blocks in a row add up.
     """
 
     def __init__(self, inputs: int, width: int, scale: float = 1.0) -> None:
@@ -234,13 +234,13 @@ def _scaled(layer: nn.Conv2d, scale: float) -> nn.Conv2d:
 
 
 def deep_image_hierarchy(latent_dim: int, channels: int, top_down: Literal["residual", "markov"]) -> ModalityHierarchy:
-    """L(1) = 5: latent variables of `channels` x 16², 8², 4², 2² under g, and one width for all maps around them.
+    """L(1) = 5: latent variables of `channels` x 16², 8², 4², 2² under g, and one width for all maps up to 32x32.
 
     top_down: `residual` lets the state pass the latent variables, which add to it; `markov` makes it of them (Eq. 4).
-    Initial values are Child's (2021), too: what is added to the state is small, and priors are alike everywhere.
+    Initial values are after Child (2021), too: what is added to the state is small, and priors are alike everywhere.
     """
     width, levels, top, vector = 128, 4, 2, 640
-    size, scale = width * top**2, (levels + 1) ** -0.5  # one block for each resolution from 32 to 2 pixels
+    size, scale = width * top**2, (levels + 1) ** -0.5  # 32 to 2 pixels are five resolutions
 
     def block() -> Bottleneck:
         return Bottleneck(width, width, scale)
