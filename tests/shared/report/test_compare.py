@@ -140,7 +140,7 @@ def test_a_missing_margin_or_file_is_one_line_before_anything_runs(tmp_path):
     with pytest.raises(InputError, match=r"no\.yaml: no such file; the verdict needs a margin"):
         check(tmp_path / "no.yaml")
     (tmp_path / "margins.yaml").write_text("image/*: {'%': {absolute: 2}}")
-    with pytest.raises(InputError, match="none for metric 'image/fid' in ''"):
+    with pytest.raises(InputError, match=r"none for metric 'likelihood/image\+caption' in 'nats'"):
         check(tmp_path / "margins.yaml")
 
 
