@@ -304,7 +304,8 @@ def data_of(wildcards):
 
 
 RUN = "--run {wildcards.paper}/{wildcards.experiment}/{wildcards.model} --scale {wildcards.scale} --seed {wildcards.seed}"
-PRECISION = f" --precision {config['precision']}" if config["precision"] else ""
+# The specification, a parameter too, says whom it concerns: networks that complete data heed no override.
+PRECISION = f"--precision {config['precision']}" if config["precision"] else ""
 
 
 rule train:
@@ -328,12 +329,13 @@ rule train:
         code=lambda wildcards: fingerprint.of_training(resolved(wildcards)),
         data=lambda wildcards, input: os.path.dirname(input.data),
         out=lambda wildcards, output: os.path.dirname(output[0]),
+        precision=unrecorded(PRECISION),
         device=unrecorded(config["device"]),
         progress=lambda wildcards, threads: (
             "bar" if 2 * threads > (all_cores() or math.inf) else "lines"
         ),
     shell:
-        f"python -m shared.stages.train {RUN}{PRECISION} --data {{params.data}} --out {{params.out}}"
+        f"python -m shared.stages.train {RUN} {{params.precision}} --data {{params.data}} --out {{params.out}}"
         " --device {params.device} --progress {params.progress} --log {log}"
 
 
@@ -386,9 +388,10 @@ rule evaluate:
         folder=lambda wildcards, output: os.path.dirname(output.metrics),
         evaluators=f"runs/{SCALE}/{spec.EVALUATORS}",
         root=unrecorded(config["data_root"]),
+        precision=unrecorded(PRECISION),
         device=unrecorded(config["device"]),
     shell:
-        f"python -m shared.stages.evaluate {RUN}{PRECISION} --data {{params.data}} --folder {{params.folder}}"
+        f"python -m shared.stages.evaluate {RUN} {{params.precision}} --data {{params.data}} --folder {{params.folder}}"
         " --evaluators {params.evaluators} --data-root {params.root:q} --device {params.device} > {log} 2>&1"
 
 
@@ -402,7 +405,7 @@ rule architecture:
     threads: cores_for(1)
     params:
         spec=lambda wildcards: spec.canonical(resolved(wildcards)["arguments"]),
-        code=lambda wildcards: fingerprint.of_training(resolved(wildcards)),
+        code=lambda wildcards: fingerprint.of_architecture(resolved(wildcards)),
     shell:
         "python -m shared.stages.architecture --run {wildcards.paper}/{wildcards.experiment}/{wildcards.model}"
         " --scale {wildcards.scale} --out {output} > {log} 2>&1"

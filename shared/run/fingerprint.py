@@ -53,6 +53,10 @@ def of_training(spec: dict[str, Any]) -> str:
     return fingerprint(*TRAINING, *specification.callees(spec))
 
 
+def of_architecture(spec: dict[str, Any]) -> str:
+    return fingerprint("shared.stages.architecture:counted", *specification.callees(spec))
+
+
 def of_evaluation(spec: dict[str, Any]) -> str:
     return fingerprint(*EVALUATION, spec["protocol"], *_pretrained(spec), *specification.callees(spec))
 

@@ -5,7 +5,7 @@ python -m shared.stages.architecture ... --scale demo --out runs/demo/hmvae/oxfo
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import run_cli
 from shared.files import write_json
@@ -98,6 +98,23 @@ def layer_text(layer: "nn.Module") -> str:
     return name if about == usual else f"{name} {about.replace(', inplace=False', '')}"
 
 
+def counted(spec: dict[str, Any]) -> dict[str, Any]:
+    """Counts and layers of a run's model, built and never trained."""
+    from shared.run.devices import build
+
+    model = build(spec)
+    return {
+        "latent_variables": model.latent_variables,
+        "parameters": _size(model),
+        "parameters_by_module": {name: _size(child) for name, child in model.named_children()},
+        "layers": layers_of(model),
+    }
+
+
+def _size(module: "nn.Module") -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     specification.add_run_arguments(parser)
@@ -106,21 +123,12 @@ def main() -> None:
     spec = specification.from_arguments(arguments)
 
     from shared.run import fingerprint
-    from shared.run.devices import build
 
-    model = build(spec)
-    by_module = {
-        name: sum(p.numel() for p in child.parameters() if p.requires_grad) for name, child in model.named_children()
-    }
     record = {name: spec[name] for name in ("paper", "experiment", "model", "scale")} | {
-        "fingerprint": fingerprint.of_training(spec),
+        "fingerprint": fingerprint.of_architecture(spec),
         "comparable": True,  # a scale changes data and budgets, never a network
-        "latent_variables": model.latent_variables,
-        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "parameters_by_module": by_module,
-        "layers": layers_of(model),
     }
-    write_json(arguments.out, record)
+    write_json(arguments.out, record | counted(spec))
 
 
 if __name__ == "__main__":

@@ -470,6 +470,7 @@ def package(tmp_path, monkeypatch, specs):
         fingerprint.forget()
         found = {f"training {name}": fingerprint.of_training(each) for name, each in specs.items()}
         found |= {f"evaluation {name}": fingerprint.of_evaluation(each) for name, each in specs.items()}
+        found |= {f"architecture {name}": fingerprint.of_architecture(each) for name, each in specs.items()}
         found |= {
             f"data {stage['name']}" + "".join(f" {step['array']}" for step in stage.get("encoders", [])[-1:]): digest
             for each in specs.values()
@@ -515,12 +516,13 @@ def more(text):
 
 def of(*names):
     """All that follows from the weights of these models."""
-    return {f"{stage} {name}" for name in names for stage in ("training", "evaluation")}
+    return {f"{stage} {name}" for name in names for stage in ("training", "evaluation", "architecture")}
 
 
 ALL = of(*MODELS)
 TRAINING = {f"training {name}" for name in MODELS}
 EVALUATION = {f"evaluation {name}" for name in MODELS}
+ARCHITECTURE = {f"architecture {name}" for name in MODELS}
 ENCODED = {"data oxford_flower x1_features", "data oxford_flower x2"}
 NEW_PAPER = "papers/sixth/networks.py"
 
@@ -557,7 +559,7 @@ EDITS = [
     ("shared/models/contract.py", more, set()),
     ("shared/run/training.py", inside("Training"), TRAINING),
     ("shared/run/training.py", more, set()),
-    ("shared/run/devices.py", inside("prepare_torch"), ALL | ENCODED),
+    ("shared/run/devices.py", inside("prepare_torch"), TRAINING | EVALUATION | ENCODED),
     ("shared/run/devices.py", inside("choose_device"), EVALUATION),
     ("shared/run/seeds.py", more, set()),
     ("shared/run/progress.py", inside("Progress"), set()),
@@ -569,7 +571,7 @@ EDITS = [
     ("shared/stages/evaluate.py", inside("main"), set()),
     ("shared/stages/evaluate.py", inside("evaluate"), EVALUATION),
     ("shared/stages/aggregate.py", inside("main"), {"table"}),
-    ("shared/data/arrays.py", inside("load_split"), ALL | ENCODED),
+    ("shared/data/arrays.py", inside("load_split"), TRAINING | EVALUATION | ENCODED),
     ("shared/data/arrays.py", more, set()),
     ("shared/data/digits.py", inside("load"), {"data mnist"}),
     ("shared/data/drawn_flowers.py", inside("load"), {"data oxford_flower"}),
@@ -580,6 +582,7 @@ EDITS = [
     ("shared/stages/prepare.py", inside("prepare"), {"data mnist", "data oxford_flower"}),
     ("shared/stages/encode.py", inside("encode"), ENCODED),
     ("shared/stages/encode.py", inside("main"), set()),
+    ("shared/stages/architecture.py", inside("shapes_of"), ARCHITECTURE),
     # the networks are trained again, too, by fingerprints of their own
     ("shared/metrics/classifier.py", inside("Residual"), {"data oxford_flower x1_features"}),
     ("shared/models/char_cnn_rnn.py", inside("CharCnnRnn"), {"data oxford_flower x2"}),
