@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import PositiveInt
 
 from shared.data import ledger
-from shared.data.archives import read_image, read_members
+from shared.data.archives import IMAGE_FORMATS, read_image, read_members
 from shared.data.captioned import CAPTION_DIM, CAPTIONS_PER_IMAGE, IMAGE_SIZE, Captioned, prepared
 from shared.data.prepared import SPLITS, DatasetOptions, ImageSize, Prepared
 from shared.data.restricted_pickle import load_arrays
@@ -48,6 +48,7 @@ def load(
     captions: Mapping[str, list[str]],
     labels: Mapping[str, int],
     split_of: Mapping[int, str],
+    class_name: re.Pattern | None = None,
 ) -> Prepared:
     """Pair images, captions and features.
 
@@ -56,6 +57,7 @@ def load(
         files: what has been found so far; `images` among them.
         captions, labels: ten captions and the class of each image, by its stem, in the order that samples shall have.
         split_of: the split of each class; images of other classes are left out.
+        class_name: of the images' folders; whatever image is in such a folder must then be one of the samples.
 
     InputError: a file is missing or damaged, or says nothing about an image.
     """
@@ -81,7 +83,10 @@ def load(
             features[split]["x2"] = _rows(embeddings, stems[split], where, "caption embedding")
         notes["caption_features"] = "char-CNN-RNN"
 
-    images = read_images(files["images"], {stem for part in stems.values() for stem in part}, options.image_size)
+    wanted = {stem for part in stems.values() for stem in part}
+    images, others = read_images(files["images"], wanted, options.image_size, class_name)
+    if others:
+        raise damaged(files["captions"], f"no captions or no list for {others[0]}, one of {len(others)} such images")
     return prepared(
         splits={
             split: Captioned(
@@ -108,8 +113,8 @@ def read_captions(path: Path, class_name: re.Pattern) -> tuple[dict[str, list[st
     Returns:
         image -> ten captions, image -> class, and class -> list: train, val or test.
 
-    InputError: a caption file without exactly ten lines, a list missing or without a class of any image, or a class in
-    two lists.
+    InputError: a caption file without exactly ten lines, two of one image, a list missing or without a class of any
+    image, a class in two lists, or one without captions.
     """
     captions: dict[str, list[str]] = {}
     class_of: dict[str, int] = {}
@@ -121,6 +126,8 @@ def read_captions(path: Path, class_name: re.Pattern) -> tuple[dict[str, list[st
             if number is None or len(lines) != CAPTIONS_PER_IMAGE:
                 problem = "belongs to no class" if number is None else f"has {len(lines)} captions instead of 10"
                 raise damaged(path, f"{name} {problem}")
+            if match[2] in captions:
+                raise damaged(path, f"{name}: captions of {match[2]} are there twice")
             captions[match[2]], class_of[match[2]] = lines, int(number[1])
             continue
         for line in lines:
@@ -131,21 +138,37 @@ def read_captions(path: Path, class_name: re.Pattern) -> tuple[dict[str, list[st
     for split in SPLITS:
         if split not in {list_of.get(number) for number in class_of.values()}:
             raise damaged(path, f"{split}classes.txt is missing, or names no class of any image")
+    if bare := sorted(list_of.keys() - class_of.values()):
+        raise damaged(path, f"no captions of class {bare[0]}, one of {len(bare)} such classes in its lists")
     return captions, class_of, list_of
 
 
-def read_images(path: Path, wanted: Collection[str], size: int) -> dict[str, np.ndarray]:
+def read_images(
+    path: Path, wanted: Collection[str], size: int, class_name: re.Pattern | None = None
+) -> tuple[dict[str, np.ndarray], list[str]]:
     """Images by stem, uint8 (3, size, size), from an archive or a folder, in any format.
 
+    Returns them, and the sorted stems of the images in folders called `class_name` that are not wanted.
     InputError: a wanted image is missing or damaged; the line names it.
     """
-    images = {}
-    for name, content in read_members(path, lambda name: _stem(name) in wanted):
+    images, others = {}, []
+    for name, content in read_members(path, lambda n: _stem(n) in wanted or _is_of_class(n, class_name)):
+        if _stem(name) not in wanted:
+            others.append(_stem(name))
+            continue
         square = centre_crop_and_resize(read_image(content, f"{path}: {name}"), size)
         images[_stem(name)] = np.asarray(square).transpose(2, 0, 1).copy()
     if missing := sorted(wanted - images.keys()):
         raise damaged(path, f"{missing[0]} missing, one of {len(missing)}")
-    return images
+    return images, sorted(others)
+
+
+def _is_of_class(name: str, class_name: re.Pattern | None) -> bool:
+    """Whether this is an image in a folder of that name; hidden files are none."""
+    path = PurePosixPath(name)
+    if class_name is None or path.name.startswith(".") or not class_name.fullmatch(path.parent.name):
+        return False
+    return Image.registered_extensions().get(path.suffix.lower()) in IMAGE_FORMATS
 
 
 def centre_crop_and_resize(image: Image.Image, size: int) -> Image.Image:

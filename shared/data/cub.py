@@ -21,12 +21,15 @@ _CLASS = re.compile(r"(\d{3})\..+")
 
 
 def load(spec: DatasetSpec, data_root: str | Path) -> Prepared:
-    """Read, check and pair the official files. InputError: one is missing or damaged, or classes are in two splits."""
+    """Read, check and pair the official files.
+
+    InputError: one is missing or damaged, an image has no captions, or classes are in two splits.
+    """
     options = spec.read(Options)
     files = {key: ledger.require(data_root, DATASET, key) for key in ("images", "captions")}
     captions, class_of, list_of = captioned_files.read_captions(files["captions"], _CLASS)
     labels = dict(sorted(class_of.items(), key=lambda item: (item[1], item[0])))
-    return captioned_files.load(DATASET, "CUB", options, data_root, files, captions, labels, cut(list_of))
+    return captioned_files.load(DATASET, "CUB", options, data_root, files, captions, labels, cut(list_of), _CLASS)
 
 
 def cut(list_of: dict[int, str]) -> dict[int, str]:

@@ -163,6 +163,8 @@ def test_what_a_mac_adds_to_archives_is_left_alone(official: Official) -> None:
     name = f"cvpr2016_cub/text_c10/{official.paths[0].replace('/', '/._')}.txt"
     official.captions[name] = "\0\5\26\7"
     official.images[f"CUB_200_2011/images/{official.paths[0].replace('/', '/._')}.jpg"] = b"\0\5\26\7"
+    official.images[f"CUB_200_2011/images/{folder(1)}/.DS_Store"] = b"\0"
+    official.images[f"CUB_200_2011/images/{folder(1)}/Thumbs.db"] = b"\0"
     official.write()
     assert len(official.prepare()[0]["x1_test"]) == 6
 
@@ -171,6 +173,36 @@ def test_a_missing_image_is_named(official: Official) -> None:
     del official.images[f"CUB_200_2011/images/{official.paths[4]}.jpg"]
     official.write()
     with pytest.raises(InputError, match=rf"CUB_200_2011.tgz: {official.stems[4]} missing, one of 1"):
+        official.prepare()
+
+
+def test_an_image_without_captions_is_named(official: Official) -> None:
+    del official.captions[f"cvpr2016_cub/text_c10/{official.paths[4]}.txt"]
+    official.write()
+    with pytest.raises(InputError, match=rf"cub.tar.gz: no captions or no list for {official.stems[4]}, one of 1 "):
+        official.prepare()
+
+
+def test_an_image_whose_class_is_in_no_list_is_named(official: Official) -> None:
+    official.lists["cvpr2016_cub/testclasses.txt"] = f"{folder(151)}\n"
+    official.write()
+    with pytest.raises(InputError, match=rf"cub.tar.gz: no captions or no list for {NAMES[1]}_0002_1594, one of 3 "):
+        official.prepare()
+
+
+def test_a_listed_class_without_captions_is_named(official: Official) -> None:
+    for path in official.paths[3:6]:
+        del official.captions[f"cvpr2016_cub/text_c10/{path}.txt"]
+    official.write()
+    with pytest.raises(InputError, match=r"cub.tar.gz: no captions of class 3, one of 1 such classes in its lists"):
+        official.prepare()
+
+
+def test_captions_that_are_there_twice_are_named(official: Official) -> None:
+    name = f"cvpr2016_cub/text_c10/{folder(200)}/{official.stems[0]}.txt"
+    official.captions[name] = "\n".join(captions_of(1))
+    official.write()
+    with pytest.raises(InputError, match=rf"{name}: captions of {official.stems[0]} are there twice"):
         official.prepare()
 
 
