@@ -127,9 +127,16 @@ def fault(data_root: str | Path, entry: Entry, path: Path) -> str | None:
 
 
 def official(data_root: str | Path, group: str, files: Mapping[str, Path]) -> bool:
-    """Whether all files ({key: path}) with a known checksum are the ones that have it, and no alternatives."""
+    """Whether all files ({key: path}) are the official ones: at their own paths, where a known checksum is verified.
+
+    Without one, a file of the official name in the folder that its publishers' archive makes is as good.
+    """
     wanted = {key: entry(group, key) for key in files}
-    return all(path == Path(data_root) / wanted[key].path or not wanted[key].checksum for key, path in files.items())
+    return all(
+        path == Path(data_root) / wanted[key].path
+        or (wanted[key].checksum is None and path.name == Path(wanted[key].path).name)
+        for key, path in files.items()
+    )
 
 
 def present_files(data_root: str | Path, group: str) -> list[Path]:

@@ -370,11 +370,24 @@ def test_pipes_and_links_to_themselves_are_no_files(tmp_path: Path) -> None:
         ledger.require(tmp_path, "mnist", "train_labels")
 
 
-def test_data_are_official_where_no_alternative_takes_the_place_of_a_known_checksum(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "path", "expected"),
+    [
+        ("images", "102flowers.tgz", True),
+        ("images", "jpg", False),
+        ("captions", "cvpr2016_flowers.tar.gz", True),  # no checksum is known
+        ("captions", "cvpr2016_flowers", False),  # so nobody can tell what was changed after unpacking
+        ("captions", "cvpr2016_flowers.tgz", False),
+        ("image_features", "cvpr18xian/data/FLO/res101.mat", True),  # the file itself, where its archive has it
+        ("embeddings_test", "flowers/test/char-CNN-RNN-embeddings.pickle", True),
+    ],
+)
+def test_data_are_official_where_no_other_file_takes_the_place_of_one(
+    tmp_path: Path, key: str, path: str, expected: bool
+) -> None:
     folder = tmp_path / "oxford_flower"
-    captions = {"captions": folder / "cvpr2016_flowers"}  # without a checksum, an unpacked archive is as good
-    assert ledger.official(tmp_path, "oxford_flower", captions | {"images": folder / "102flowers.tgz"})
-    assert not ledger.official(tmp_path, "oxford_flower", captions | {"images": folder / "jpg"})
+    files = {"labels": folder / "imagelabels.mat", key: folder / path}
+    assert ledger.official(tmp_path, "oxford_flower", files) is expected
 
 
 def test_a_folder_has_a_checksum_of_names_and_contents(tmp_path: Path) -> None:
