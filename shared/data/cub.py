@@ -14,6 +14,7 @@ from pathlib import Path
 from shared.data import captioned_files, ledger
 from shared.data.captioned_files import Options
 from shared.data.prepared import DatasetSpec, Prepared
+from shared.errors import damaged
 
 DATASET = "cub"
 TRAINING_CLASSES = 111
@@ -23,13 +24,18 @@ _CLASS = re.compile(r"(\d{3})\..+")
 def load(spec: DatasetSpec, data_root: str | Path) -> Prepared:
     """Read, check and pair the official files.
 
-    InputError: one is missing or damaged, an image has no captions, or classes are in two splits.
+    InputError: one is missing or damaged, an image has no captions, classes are in two splits, or there are too few.
     """
     options = spec.read(Options)
     files = {key: ledger.require(data_root, DATASET, key) for key in ("images", "captions")}
     captions, class_of, list_of = captioned_files.read_captions(files["captions"], _CLASS)
     labels = dict(sorted(class_of.items(), key=lambda item: (item[1], item[0])))
-    return captioned_files.load(DATASET, "CUB", options, data_root, files, captions, labels, cut(list_of), _CLASS)
+    split_of = cut(list_of)
+    training, validation = (list(split_of.values()).count(split) for split in ("train", "val"))
+    if training != TRAINING_CLASSES or not validation:
+        problem = f"its lists leave {training} classes for training and {validation} for validation"
+        raise damaged(files["captions"], f"{problem}, not {TRAINING_CLASSES} and at least one")
+    return captioned_files.load(DATASET, "CUB", options, data_root, files, captions, labels, split_of, _CLASS)
 
 
 def cut(list_of: dict[int, str]) -> dict[int, str]:

@@ -145,6 +145,25 @@ def test_the_cut_is_the_papers_111_39_50() -> None:
     assert max(of["train"] - set(numbers[:100])) < min(of["val"])
 
 
+@pytest.mark.parametrize(
+    ("lists", "left"),
+    [
+        ({"val": (9,)}, "4 classes for training and 0 for validation"),
+        ({"train": (3,), "val": (9, 22)}, "3 classes for training and 0 for validation"),
+        ({"train": (3, 22, 36, 40, 200), "val": (9,)}, "5 classes for training and 1 for validation"),
+    ],
+)
+def test_lists_that_leave_too_few_classes_are_refused(official: Official, lists: dict, left: str) -> None:
+    official.lists |= {
+        f"cvpr2016_cub/{name}classes.txt": "".join(f"{folder(c)}\n" for c in classes) for name, classes in lists.items()
+    }
+    official.write()
+    with pytest.raises(
+        InputError, match=rf"\A[^\n]*cub.tar.gz: its lists leave {left}, not 4 and at least one; [^\n]*\Z"
+    ):
+        official.prepare()
+
+
 def test_folders_take_the_place_of_the_archives(official: Official) -> None:
     official.write()
     arrays, _ = official.prepare()
