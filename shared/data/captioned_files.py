@@ -216,7 +216,7 @@ def _read_embeddings(files: Mapping[str, Path], dimension: int) -> dict[str, np.
     means: dict[str, np.ndarray] = {}
     for part in ("train", "test"):
         path, names_path = files[f"embeddings_{part}"], files[f"embeddings_{part}_names"]
-        names, embeddings = load_arrays(names_path), load_arrays(path)
+        names, embeddings = _read_list(names_path), _read_list(path)
         if len(names) != len(embeddings):
             raise InputError(f"{path}: {len(embeddings)} images, but {names_path.name} names {len(names)}")
         for name, of_captions in zip(names, embeddings, strict=True):
@@ -227,6 +227,13 @@ def _read_embeddings(files: Mapping[str, Path], dimension: int) -> dict[str, np.
                 )
             means[_stem(str(name))] = np.mean(of_captions, axis=0, dtype=np.float64).astype(np.float32)
     return means
+
+
+def _read_list(path: Path) -> list | np.ndarray:
+    content = load_arrays(path)
+    if not isinstance(content, list) and not (isinstance(content, np.ndarray) and content.ndim):
+        raise damaged(path, f"holds no list ({type(content).__name__})")
+    return content
 
 
 def _rows(by_stem: Mapping[str, np.ndarray], stems: list[str], where: Path, what: str) -> np.ndarray:

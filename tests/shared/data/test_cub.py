@@ -277,3 +277,13 @@ def test_damaged_features_are_one_line(official: Official, damage: str) -> None:
     }[damage]
     with pytest.raises(InputError, match=rf"\A[^\n]*res101.mat: {expected}[^\n]*delete it[^\n]*\Z"):
         official.prepare(**PAPER)
+
+
+@pytest.mark.parametrize("name", ["filenames", "char-CNN-RNN-embeddings"])
+@pytest.mark.parametrize("content", [7, "birds", {"birds": 1}, np.array(7)])
+def test_a_pickle_that_holds_no_list_is_one_line(official: Official, name: str, content: object) -> None:
+    official.write()
+    official.write_features()
+    (official.folder / f"test/{name}.pickle").write_bytes(pickle.dumps(content, 2))
+    with pytest.raises(InputError, match=rf"\A[^\n]*test/{name}.pickle: holds no list \(\w+\); delete it[^\n]*\Z"):
+        official.prepare(**PAPER)
