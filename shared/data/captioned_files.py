@@ -185,7 +185,7 @@ def centre_crop_and_resize(image: Image.Image, size: int) -> Image.Image:
 def read_image_features(path: Path) -> dict[str, np.ndarray]:
     """Features by image, float32 (2048,), from a res101.mat: `features` (2048, N) and `image_files` (N, 1).
 
-    InputError: it cannot be read, or its arrays do not fit together.
+    InputError: it cannot be read, its arrays do not fit together, or features are not finite.
     """
     try:
         content = scipy.io.loadmat(path, variable_names=("features", "image_files"))
@@ -197,6 +197,8 @@ def read_image_features(path: Path) -> dict[str, np.ndarray]:
         raise damaged(
             path, f"features of shape {features.T.shape}, not {(IMAGE_FEATURE_DIM, len(names))} as for its image_files"
         )
+    if not np.isfinite(features).all():
+        raise damaged(path, "features hold NaN or infinity")
     return {_stem(name): row for name, row in zip(names, features, strict=True)}
 
 
@@ -211,7 +213,7 @@ def _embedding_files(dataset: str, data_root: str | Path) -> dict[str, Path]:
 def _read_embeddings(files: Mapping[str, Path], dimension: int) -> dict[str, np.ndarray]:
     """Image -> mean of its ten caption embeddings, float32 (dimension,); HMVAE, section 4.1.
 
-    InputError: the pickles are not lists of image names and of (10, dimension) arrays of the same length.
+    InputError: the pickles are not lists of image names and of finite (10, dimension) arrays of the same length.
     """
     means: dict[str, np.ndarray] = {}
     for part in ("train", "test"):
@@ -225,6 +227,8 @@ def _read_embeddings(files: Mapping[str, Path], dimension: int) -> dict[str, np.
                 raise InputError(
                     f"{path}: embeddings of {name} have shape {shape}, not {(CAPTIONS_PER_IMAGE, dimension)}"
                 )
+            if not np.isfinite(of_captions).all():
+                raise damaged(path, f"embeddings of {name} hold NaN or infinity")
             means[_stem(str(name))] = np.mean(of_captions, axis=0, dtype=np.float64).astype(np.float32)
     return means
 

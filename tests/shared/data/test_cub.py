@@ -249,7 +249,7 @@ def test_missing_files_say_how_to_get_them(official: Official) -> None:
         official.prepare(caption_features="char_cnn_rnn")
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "other", "shape", "image"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "other", "shape", "nan", "infinity", "image"])
 def test_damaged_features_are_one_line(official: Official, damage: str) -> None:
     official.write()
     official.write_features()
@@ -265,6 +265,9 @@ def test_damaged_features_are_one_line(official: Official, damage: str) -> None:
             scipy.io.savemat(path, {"att": np.ones((3, 3))})
         case "shape":
             scipy.io.savemat(path, {"image_files": files, "features": features[:, 1:]})
+        case "nan" | "infinity":
+            features[3, 5] = float(damage)
+            scipy.io.savemat(path, {"image_files": files, "features": features})
         case "image":
             kept = [official.stems[-1] not in str(cell.item()) for cell in files.ravel()]
             scipy.io.savemat(path, {"image_files": files[kept], "features": features[:, kept]})
@@ -273,6 +276,8 @@ def test_damaged_features_are_one_line(official: Official, damage: str) -> None:
         "cut": "no MATLAB file with features and image_files",
         "other": "no MATLAB file with features and image_files",
         "shape": r"features of shape \(24, 23\), not \(24, 24\)",
+        "nan": "features hold NaN or infinity",
+        "infinity": "features hold NaN or infinity",
         "image": f"no image features for {official.stems[-1]}, one of 1",
     }[damage]
     with pytest.raises(InputError, match=rf"\A[^\n]*res101.mat: {expected}[^\n]*delete it[^\n]*\Z"):
@@ -286,4 +291,14 @@ def test_a_pickle_that_holds_no_list_is_one_line(official: Official, name: str, 
     official.write_features()
     (official.folder / f"test/{name}.pickle").write_bytes(pickle.dumps(content, 2))
     with pytest.raises(InputError, match=rf"\A[^\n]*test/{name}.pickle: holds no list \(\w+\); delete it[^\n]*\Z"):
+        official.prepare(**PAPER)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_embeddings_that_are_not_finite_are_one_line(official: Official, value: float) -> None:
+    official.embeddings[0, 3, 5] = value
+    official.write()
+    official.write_features()
+    problem = rf"embeddings of {official.paths[0]} hold NaN or infinity; delete it"
+    with pytest.raises(InputError, match=rf"\A[^\n]*test/char-CNN-RNN-embeddings.pickle: {problem}[^\n]*\Z"):
         official.prepare(**PAPER)
