@@ -28,7 +28,8 @@ def encode(spec: dict[str, Any], data: Path, folder: Path, array: str, out: Path
     """Write the completed data to `out`: all of them or none.
 
     spec, folder: of the network's run. data: the folder that it was trained on.
-    InputError: as `load_network`, or the network encodes nothing, or the data have the array.
+    InputError: as `load_network`, or the network encodes nothing, or the data have the array, or a split lacks another
+    that is not for training alone.
     """
     import torch
 
@@ -45,13 +46,14 @@ def encode(spec: dict[str, Any], data: Path, folder: Path, array: str, out: Path
     if (data / f"{array}_train.npy").exists():
         raise InputError(f"{data}: has {array}, which {spec['model']} is to make; leave one of them out of `data`")
 
+    # what the training split alone has is for training alone
+    others = about["splits"].keys() - {"train"}
+    everywhere = {
+        m: a for m, a in spec["modalities"].items() if any((data / f"{a}_{split}.npy").exists() for split in others)
+    }
     splits, features = {}, {}
     for split in about["splits"]:
-        # what the training split alone has is for training alone
-        there = {
-            m: a for m, a in spec["modalities"].items() if split == "train" or (data / f"{a}_{split}.npy").exists()
-        }
-        splits[split] = load_split(data, split, there, device)
+        splits[split] = load_split(data, split, spec["modalities"] if split == "train" else everywhere, device)
         rows = range(0, len(splits[split]), POINTS)
         with torch.inference_mode():
             features[split] = torch.cat([network.encode(splits[split].batch(slice(n, n + POINTS))) for n in rows])

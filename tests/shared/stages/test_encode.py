@@ -162,6 +162,17 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(tmp_path, builder, run, a
     assert not (tmp_path / "after").exists()
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_an_array_that_one_split_lacks_is_one_line_and_leaves_nothing(tmp_path, split):
+    write_data(tmp_path / "before")
+    (tmp_path / f"before/x1_{split}.npy").unlink()
+    spec = spec_of()
+    folder = write_run(tmp_path / "run", spec)
+    with pytest.raises(InputError, match=rf"\A[^\n]*x1_{split}.npy: the data set has no such array[^\n]*\Z"):
+        encode(spec, tmp_path / "before", folder, "x2", tmp_path / "after", CPU)
+    assert not (tmp_path / "after").exists()
+
+
 def test_another_specification_than_the_trained_one_is_refused(tmp_path):
     folder = write_run(tmp_path / "run", spec_of())
     with pytest.raises(InputError, match="trained for another specification"):
