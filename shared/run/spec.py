@@ -57,6 +57,14 @@ class Training(_Checked):
     threads: Annotated[int, Field(ge=1, le=1024)]
 
 
+class Data(_Checked, extra="allow"):
+    """What all data have; the rest is their source's. encoders: array -> name of the evaluator that makes it."""
+
+    name: str
+    source: str
+    encoders: dict[Name, Name] | None = None
+
+
 class Model(_Checked):
     """builder: of the network, whose parameters are the `arguments`. sweep: values of an argument (dotted where it is
     nested) that make a run each, `<model>~<argument>=<value>`. training, evaluation: instead of the experiment's."""
@@ -85,7 +93,7 @@ class Evaluator(_Checked):
 class Experiment(_Checked):
     """protocol: the function that evaluates a run, whose module may type the `evaluation` in a class `Settings`.
 
-    evaluation.evaluators: role -> name of an evaluator. data.encoders: array -> name of the evaluator that makes it.
+    data: at a scale as `Data` has it. evaluation.evaluators: role -> name of an evaluator.
     """
 
     title: str = ""
@@ -339,16 +347,19 @@ def data_part(paper: str, experiment: str, scale: str) -> dict[str, Any]:
     place, node = _place(paper, experiment), experiment_of(paper, experiment)
     where = f"{place}.data"
     data = _at(node.data, scale, where, "data")
-    for key in ("name", "source"):
-        if not isinstance(data.get(key), str):
-            raise InputError(f"{where}.{key}: missing or no text")
-    encoders = data.pop("encoders", None) or {}
+    encoders = validated(Data, data, f"{where}.").encoders or {}
+    data.pop("encoders", None)
     trained = [name for name, entry in node.evaluators.items() if entry.weights is None]
-    if not isinstance(encoders, dict) or any(encoders[array] not in trained for array in encoders):
-        known = ", ".join(trained) or "none"
-        raise InputError(f"{where}.encoders: {encoders!r} maps no arrays to evaluators that are trained here: {known}")
+    for array, name in encoders.items():
+        if name not in trained:
+            known = ", ".join(trained) or "none"
+            raise InputError(f"{where}.encoders.{array}: no evaluator `{name}` is trained here; there are {known}")
     if len(set(encoders.values())) < len(encoders):
         raise InputError(f"{where}.encoders: {encoders!r} names a network twice; each makes one array")
+    for n, (array, name) in enumerate(encoders.items()):
+        unmade = sorted({*list(encoders)[n:]} & {*node.evaluators[name].modalities.values()})
+        if unmade:
+            raise InputError(f"{where}.encoders.{array}: `{name}` reads {unmade[0]}, which no step before it makes")
     steps = [
         {"array": array, "network": name, **_network(node.evaluators[name], name, scale, None, place)}
         for array, name in encoders.items()

@@ -229,7 +229,7 @@ def test_a_file_of_another_shape_is_one_line(tiny, old, new, parts):
         ),
         ("papers.tiny.model:evaluate", "papers.tiny.modl:evaluate", ("papers.tiny.modl:evaluate", "no such module")),
         ("demo: judge", "demo: jury", ("evaluators.taste: `jury` is none of",)),
-        ("name: {value: points", "name: {value: 3", ("line.data.name: missing or no text",)),
+        ("name: {value: points", "name: {value: 3", ("line.data.name: 3 should be a valid string",)),
         ("value: [2, 4, 8], demo: [2, 4]", "value: [2, 4, 8], demo: 2", ("small.sweep.hidden: write a list",)),
         ("hidden: {value: [2, 4, 8]", "width: {value: [2, 4, 8]", ("small.sweep.width: the model has no argument",)),
         ("demo: [2, 4]", "demo: [0]", ("small.arguments.hidden: 0 should",)),
@@ -449,6 +449,7 @@ def test_a_changed_network_makes_other_data_of_all_that_follow_it(encoded):
     encoded('hidden: {value: 3, source: "ours"}', 'hidden: {value: 2, source: "ours"}')
     assert keys()[:2] == [prepared, first]
     assert keys()[2] != whole
+    encoded("modalities: {x: x2}", "modalities: {x: x1}")
     encoded("demo: {x2: judge, x3: critic}", "demo: {x2: critic, x3: judge}")
     assert keys()[0] == prepared
     assert not {first, whole} & set(keys()[1:])
@@ -489,9 +490,32 @@ def test_data_completed_by_other_networks_are_not_the_papers(encoded):
 
 
 @pytest.mark.parametrize(
-    "encoders", ["{x2: jury}", "{x2: master}", "{x2: [judge]}", "[judge]", "{x2: judge, x3: judge}"]
+    ("encoders", "named"),
+    [
+        ("{x2: jury}", "x2: no evaluator `jury` .* there are critic, judge"),
+        ("{x2: master}", "x2: no evaluator `master`"),
+        ("{x2: [judge]}", "x2: .'judge'. should be a valid string"),
+        ("[judge]", "'judge'. should be a valid dictionary"),
+        ("{x2: judge, x3: judge}", "names a network twice"),
+        # an array that the step itself makes, or a later one
+        ("{x2: critic}", "x2: `critic` reads x2, which no step before it makes"),
+        ("{x3: critic, x2: judge}", "x3: `critic` reads x2, which no step before it makes"),
+        ('{"../x; ls": judge}', "'../x; ls' should match"),
+        ('{"a/b": judge}', "'a/b' should match"),
+        ("0", "0 should be a valid dictionary"),
+        ('""', "'' should be a valid dictionary"),
+        ("false", "False should be a valid dictionary"),
+        ("[]", "should be a valid dictionary"),
+        ("3", "3 should be a valid dictionary"),
+    ],
 )
-def test_encoders_that_cannot_be_are_one_line(encoded, encoders):
+def test_encoders_that_cannot_be_are_one_line(encoded, encoders, named):
     encoded("demo: {x2: judge, x3: critic}", f"demo: {encoders}")
-    with refused("papers/tiny/experiments.yaml: line.data.encoders", "judge"):
+    with refused("papers/tiny/experiments.yaml: line.data.encoders", named):
         spec.check("tiny", "demo")
+
+
+@pytest.mark.parametrize("none", ["null", "{}"])
+def test_no_encoders_are_none(encoded, none):
+    encoded("demo: {x2: judge, x3: critic}", f"demo: {none}")
+    assert spec.data_part("tiny", "line", "demo") == {"name": "points", "source": "drawn", "seed": 0}
