@@ -306,20 +306,23 @@ def exists(paper: str, run: str, scale: str) -> bool:
 def _evaluator(key: str, name: str, scale: str, seed: int, overrides: dict[str, Any] | None) -> dict[str, Any]:
     """The specification of an evaluator network on the data of a key, on which all papers must agree.
 
-    One that completes data is part of their specification, and heeds no override: data are the same for all runs.
+    One that completes data, be it those of another experiment, is part of their specification, and heeds no override:
+    data are the same for all runs.
     """
-    found: dict[str, dict[str, Any]] = {}
+    used: dict[str, tuple[Evaluator, dict[str, Any]]] = {}
     for paper in papers():
         for experiment, node in load(paper).experiments.items():
             entry, whole = node.evaluators.get(name), data_part(paper, experiment, scale)
             data = trained_on(whole, name)
             if entry is None or entry.weights is not None or data_key(data) != key:
                 continue
-            where, heeded = _place(paper, experiment), overrides if data == whole else None
-            found[f"{where}.{name}"] = _common(EVALUATORS, key, name, scale, seed) | {
-                "data": data,
-                **_network(entry, name, scale, heeded, where),
-            }
+            used[_place(paper, experiment)] = entry, data
+            overrides = overrides if data == whole else None
+    found = {
+        f"{where}.{name}": _common(EVALUATORS, key, name, scale, seed)
+        | {"data": data, **_network(entry, name, scale, overrides, where)}
+        for where, (entry, data) in used.items()
+    }
     if not found:
         raise InputError(f"evaluators/{key}: no network `{name}` is trained on these data at scale {scale}")
     (first, specification), *others = found.items()

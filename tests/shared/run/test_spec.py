@@ -469,6 +469,17 @@ def test_data_heed_no_override(encoded):
     assert resolve(overrides=override)["training"]["precision"] == "bfloat16"
 
 
+@pytest.mark.parametrize("paper", ["other", "zoo"])
+def test_an_encoder_heeds_no_override_where_others_use_it_as_an_evaluator(encoded, tmp_path, paper):
+    """Whichever of the two papers is read first."""
+    write_paper(tmp_path, EXPERIMENTS.replace("paper: tiny", f"paper: {paper}"), paper=paper)
+    prepared = keys()[0]
+    assert spec.data_key(spec.data_part(paper, "line", "demo")) == prepared
+    override = {"precision": "bfloat16"}
+    judge = spec.resolve("evaluators", prepared, "judge", "demo", 0, override)
+    assert judge == spec.resolve("evaluators", prepared, "judge", "demo", 0)
+
+
 def test_data_completed_by_other_networks_are_not_the_papers(encoded):
     """A scale that trains them less has other data, one that trains them on other threads has not."""
 
