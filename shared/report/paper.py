@@ -13,7 +13,15 @@ from shared.errors import InputError
 from shared.report.claims import Claim, load_claims
 from shared.report.compare import load_margins, margin_for
 from shared.report.layout import Figure, Table, Target, TextTable, cell_of, runs_needed
-from shared.report.reported import Cells, Printed, load_printed, load_reported
+from shared.report.reported import (
+    COLUMNS,
+    TEXT_COLUMNS,
+    Cells,
+    Printed,
+    load_printed,
+    load_reported,
+    read_lines,
+)
 from shared.run import spec
 
 KINDS = ("tables", "figures")
@@ -83,12 +91,14 @@ def runs_at(paper: str, target: Target, scale: str) -> list[tuple[str, str]]:
 def check(path: Path) -> None:
     """That every cell of every paper's tables is in reported.csv, its number has a margin, and every claim its cells.
 
-    The layers of networks are in reported_text.csv.
+    The layers of networks are in reported_text.csv. No line of either file is of a table that the paper does not have.
 
     InputError: one has not, or a file is malformed.
     """
     margins = load_margins(path)
     for paper in spec.papers():
+        _check_names(paper, "reported.csv", COLUMNS, Table)
+        _check_names(paper, "reported_text.csv", TEXT_COLUMNS, TextTable)
         for table in targets(paper, "tables").values():
             if isinstance(table, Table):
                 reported = reported_of(paper, table)
@@ -99,6 +109,16 @@ def check(path: Path) -> None:
                 claims_of(paper, table)
             else:
                 printed_of(paper, table)
+
+
+def _check_names(paper: str, file: str, columns: list[str], kind: type[Target]) -> None:
+    path = folder_of(paper) / file
+    known = [name for name, table in targets(paper, "tables").items() if isinstance(table, kind)]
+    for where, line in (read_lines(path, columns) if path.exists() else {}).items():
+        if line["table"] not in known:
+            raise InputError(
+                f"{where}: tables.py has no {line['table']!r}, but {', '.join(known) or 'none'}; correct it"
+            )
 
 
 def reported_of(paper: str, table: Table) -> Cells:

@@ -67,9 +67,15 @@ Printed = dict[str, list[PrintedLayer]]
 
 
 def load_printed(path: Path, table: str) -> Printed:
-    """The layers of each column of a table of networks, in the file's order. InputError: as `load_reported`."""
+    """The layers of each column of a table of networks, in the file's order.
+
+    InputError: as `load_reported`, or a blank that is no note.
+    """
     columns: Printed = {}
-    for where, line in read_lines(path, TEXT_COLUMNS, table).items():
+    for where, line in _lines_of(path, TEXT_COLUMNS, table).items():
+        for name in TEXT_COLUMNS:
+            if name != "note" and not line[name].strip():
+                raise InputError(f"{where}: {name} is blank; only a note may be")
         layers = columns.setdefault(line["column"], [])
         if line["row"] in [layer.row for layer in layers]:
             raise InputError(f"{where}: {line['row']!r}, {line['column']!r} is there twice; remove one")
@@ -84,7 +90,7 @@ def load_reported(path: Path, table: str) -> Cells:
     cell twice, or no such table.
     """
     cells: Cells = {}
-    for where, line in read_lines(path, COLUMNS, table).items():
+    for where, line in _lines_of(path, COLUMNS, table).items():
         key = (line["row"], line["column"])
         if key in cells:
             raise InputError(f"{where}: {key[0]!r}, {key[1]!r} is there twice; remove one")
@@ -96,8 +102,15 @@ def load_reported(path: Path, table: str) -> Cells:
     return cells
 
 
-def read_lines(path: Path, columns: list[str], table: str) -> dict[str, dict[str, str]]:
-    """Lines of a table, by the place to name in a message. InputError: as `load_reported`."""
+def _lines_of(path: Path, columns: list[str], table: str) -> dict[str, dict[str, str]]:
+    found = {where: line for where, line in read_lines(path, columns).items() if line["table"] == table}
+    if not found:
+        raise InputError(f"{path}: nothing of table {table!r}; add what the paper reports")
+    return found
+
+
+def read_lines(path: Path, columns: list[str]) -> dict[str, dict[str, str]]:
+    """Lines of all tables, by the place to name in a message. InputError: as `load_reported`."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
@@ -111,10 +124,7 @@ def read_lines(path: Path, columns: list[str], table: str) -> dict[str, dict[str
     for number, line in enumerate(lines, start=2):
         if None in line or None in line.values():  # what csv makes of a line that is too long or too short
             raise InputError(f"{path}, line {number}: not {len(columns)} columns; quote commas, write blanks")
-    found = {f"{path}, line {number}": line for number, line in enumerate(lines, 2) if line["table"] == table}
-    if not found:
-        raise InputError(f"{path}: nothing of table {table!r}; add what the paper reports")
-    return found
+    return {f"{path}, line {number}": line for number, line in enumerate(lines, start=2)}
 
 
 def first_fault(error: ValidationError) -> str:

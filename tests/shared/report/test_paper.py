@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import InputError
 from shared.report.layout import TextColumn, TextTable, words
-from shared.report.paper import claims_of, printed_of, reported_of, runs_at, table_of
+from shared.report.paper import check, claims_of, printed_of, reported_of, runs_at, table_of
 from shared.report.reported import COLUMNS, TEXT_COLUMNS, PrintedLayer
 from tests.shared.report.example import paper_in
 
@@ -57,6 +57,37 @@ def test_printed_networks_are_those_of_the_layout(paper):
     for others in (columns[:1], (*columns, TextColumn(words(""), "third", "e/a", ("x",)))):
         with pytest.raises(InputError, match=r"reported_text\.csv: n: its columns are not those of tables\.py"):
             printed_of("small", TextTable("n", "Table 3", words(""), others))
+
+
+NETWORKS = """
+from shared.report.layout import TextColumn, TextTable
+
+TABLES["n"] = TextTable("n", "Table 3", words(""), (TextColumn(words("x"), "encoder", "e/a", ("x",)),))
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "message"),
+    [
+        ("reported.csv", "T,a,x,X,,lower,1,,,,0,,", "reported.csv, line 10: tables.py has no 'T', but t"),
+        ("reported.csv", "n,1,encoder,X,,lower,1,,,,0,,", "reported.csv, line 10: tables.py has no 'n'"),
+        ("reported_text.csv", "N,2,encoder,ReLU,Table 3,", "reported_text.csv, line 3: tables.py has no 'N', but n"),
+        ("reported_text.csv", ",2,encoder,ReLU,Table 3,", "reported_text.csv, line 3: tables.py has no ''"),
+        ("reported_text.csv", "t,a,x,ReLU,Table 3,", "reported_text.csv, line 3: tables.py has no 't'"),
+    ],
+)
+def test_a_line_of_no_table_is_refused(paper, monkeypatch, file, line, message):
+    """Where a table has other lines, too, which would be all that is seen of it."""
+    monkeypatch.setattr("shared.run.spec.papers", lambda: ["small"])
+    (paper / "tables.py").write_text(TABLES + NETWORKS)
+    (paper / "reported_text.csv").write_text(f"{','.join(TEXT_COLUMNS)}\nn,1,encoder,Swish,Table 3,\n")
+    margins = paper / "margins.yaml"
+    margins.write_text("k/*: {'': {absolute: 1}}\narchitecture/*: {'': {absolute: 1}}\n")
+    check(margins)
+    with (paper / file).open("a") as opened:
+        opened.write(f"{line}\n")
+    with pytest.raises(InputError, match=rf"\A[^\n]*{message}[^\n]*\Z"):
+        check(margins)
 
 
 @pytest.mark.parametrize("missing", CELLS)

@@ -160,6 +160,10 @@ def test_shapes_are_formulas_in_latex(reported):
         (lambda text: text.replace("text,source", "text"), ".csv: the columns must be table,row,column,text,source"),
         (lambda text: text.split("\n")[0], ".csv: nothing of table 'table5_networks'"),
         (lambda text: text + text.split("\n")[1], ".csv, line 8: '1', 'encoder' is there twice"),
+        (lambda text: text.replace("SiLU", " "), ".csv, line 4: text is blank; only a note may be"),
+        (lambda text: text.replace("SiLU,Table 5", "SiLU,"), ".csv, line 4: source is blank"),
+        (lambda text: text.replace("3,encoder", ",encoder"), ".csv, line 4: row is blank"),
+        (lambda text: text.replace("3,encoder", "3,"), ".csv, line 4: column is blank"),
     ],
 )
 def test_malformed_files_are_one_line(reported, change, message):
