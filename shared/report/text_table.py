@@ -3,8 +3,9 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
-from itertools import zip_longest
+from itertools import count, product, zip_longest
 from math import prod
+from pathlib import Path
 from string import ascii_lowercase
 
 import pandas as pd
@@ -14,6 +15,7 @@ from shared.report import latex, markdown
 from shared.report.compare import AGREES, DIFFERS, NOT_RUN
 from shared.report.layout import Text, TextColumn, TextTable, words
 from shared.report.reported import Printed, PrintedLayer
+from shared.report.tidy import read_csv
 
 COLUMNS = ["table", "row", "column", "reported", "reproduced", "verdict", "note", "scale"]
 ONLY_PRINTED, ONLY_BUILT = "only printed", "only built"
@@ -47,6 +49,14 @@ def build(table: TextTable, printed: Printed, layers: Layers, scale: str) -> pd.
             found = {"verdict": verdict(**texts) if there else NOT_RUN, "scale": scale}
             lines.append({"table": table.name, "column": column.name} | texts | about | found)
     return pd.DataFrame(lines, columns=COLUMNS, dtype=str)
+
+
+def read_text_csv(path: Path, table: TextTable) -> pd.DataFrame:
+    """A tidy table as `build` makes it. InputError: missing, or its columns are not those of the layout."""
+    frame = read_csv(path)
+    if list(frame.columns) != COLUMNS or [*dict.fromkeys(frame["column"])] != [each.name for each in table.columns]:
+        raise InputError(f"{path}: its columns are not those of {table.name}; aggregate again")
+    return frame
 
 
 def _built(table: TextTable, column: TextColumn, parts: Mapping[str, list[str]]) -> list[str]:
@@ -168,8 +178,9 @@ def _blocks(table: TextTable, frame: pd.DataFrame) -> Iterator[tuple[Sequence[Te
 
 
 def _letters(frame: pd.DataFrame) -> dict[str, str]:
-    """Notes in their order, each with a letter of its own."""
-    return dict(zip(filter(None, dict.fromkeys(frame["note"])), ascii_lowercase, strict=False))
+    """Notes in their order, each with a letter of its own: a to z, then aa, ab and so on."""
+    letters = ("".join(each) for length in count(1) for each in product(ascii_lowercase, repeat=length))
+    return dict(zip(filter(None, dict.fromkeys(frame["note"])), letters, strict=False))
 
 
 def _mark(line: Line, letters: Mapping[str, str], form: str) -> Text:

@@ -17,7 +17,7 @@ from shared.report.layout import TextTable
 from shared.report.markdown import to_markdown
 from shared.report.paper import claims_of, reported_of, table_of
 from shared.report.terminal import print_view
-from shared.report.tidy import read_csv, read_paired, read_table_csv
+from shared.report.tidy import read_paired, read_table_csv
 from shared.report.view import View, make_view
 
 
@@ -32,7 +32,7 @@ def rendered(paper: str, name: str, csv: Path) -> dict[str, str]:
     """{suffix: content} of the files beside a table's CSV."""
     table = table_of(paper, name)
     if isinstance(table, TextTable):
-        frame = read_csv(csv)
+        frame = text_table.read_text_csv(csv, table)
         return {".tex": text_table.to_latex(table, frame), ".md": text_table.to_markdown(table, frame)}
     view = view_of(paper, name, csv)
     return {".tex": to_latex(view), ".md": to_markdown(view)}

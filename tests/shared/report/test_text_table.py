@@ -8,8 +8,10 @@ from papers.hmvae.networks import mhvae, mvae
 from shared.errors import InputError
 from shared.report.layout import TextColumn, TextTable, runs_needed, words
 from shared.report.reported import PrintedLayer, load_printed
-from shared.report.text_table import aligned, build, normal, to_latex, to_markdown, verdict
+from shared.report.text_table import aligned, build, normal, read_text_csv, to_latex, to_markdown, verdict
+from shared.report.tidy import to_csv
 from shared.stages.architecture import layer_text, layers_of
+from shared.stages.render import rendered
 
 TABLE = TextTable(
     "table5_networks",
@@ -175,6 +177,43 @@ def test_malformed_files_are_one_line(reported, change, message):
 def test_a_part_that_the_model_does_not_have_is_named(reported):
     with pytest.raises(InputError, match="table5_networks: e/a has no head; it has trunk"):
         built(reported, {"e/a": {"trunk": []}})
+
+
+def test_every_note_has_a_letter_of_its_own(reported):
+    head, *_, decoder = REPORTED.splitlines()
+    noted = {f"why {i}": f"table5_networks,{i},encoder,SiLU,Table 5,why {i}" for i in range(26 + 26 * 26 + 1)}
+    reported.write_text("\n".join([head, *noted.values(), decoder]))
+    lines = to_markdown(TABLE, built(reported)).splitlines()
+    found = {note: letters for letters, note in (line[2:-1].split(": ") for line in lines if ": why " in line)}
+    assert list(found) == list(noted)
+    letters = list(found.values())
+    assert letters[:2] + letters[25:28] + letters[52:53] + letters[-2:] == [
+        "a",
+        "b",
+        "z",
+        "aa",
+        "ab",
+        "ba",
+        "zz",
+        "aaa",
+    ]
+
+
+def test_reading_returns_what_was_written(reported, tmp_path):
+    frame, path = built(reported), tmp_path / "table.csv"
+    path.write_text(to_csv(frame))
+    assert read_text_csv(path, TABLE).equals(frame)
+    other = [frame.drop(columns="note"), frame[frame["column"] == "encoder"], frame[:0], frame.replace("decoder", "d")]
+    for wrong in other:
+        path.write_text(to_csv(wrong))
+        with pytest.raises(InputError, match=r"table\.csv: its columns are not those of table5_networks; aggregate"):
+            read_text_csv(path, TABLE)
+
+
+def test_another_csv_is_not_rendered(tmp_path):
+    (tmp_path / "table.csv").write_text("table,row,column\ntable5_flat_networks,1,encoder\n")
+    with pytest.raises(InputError, match=r"table\.csv: its columns are not those of table5_flat_networks"):
+        rendered("hmvae", "table5_flat_networks", tmp_path / "table.csv")
 
 
 def test_two_columns_of_one_name_are_refused():
