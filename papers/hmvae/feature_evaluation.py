@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import PositiveInt
+from pydantic import PositiveInt, conint
 from torch import Generator, Tensor
 
 from shared.data.arrays import Split, load_array, load_captions
@@ -31,12 +31,13 @@ CHUNK = 100
 
 @dataclass(frozen=True)
 class Settings:
-    """points: of the test split. neighbour_samples: K. figure_conditions: of the test and of the training split."""
+    """points: of the test split. neighbour_samples: K. figure_conditions: of the test and of the training split,
+    which two figures share."""
 
     importance_samples: PositiveInt
     points: PositiveInt | Literal["all"]
     neighbour_samples: PositiveInt
-    figure_conditions: PositiveInt
+    figure_conditions: conint(ge=3)
 
 
 def evaluate(context: Context) -> Evaluation:

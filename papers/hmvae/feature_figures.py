@@ -48,7 +48,10 @@ class Shown:
             chance = float(next(iter(made.values()))["chance"])
             title += f" (neighbours of the condition's class: by chance {chance:.0f} %)"
             for model, arrays in made.items():
-                of_class, distinct = arrays[f"{self.target}_shares"]
+                name = f"{self.target}_shares"
+                if len(arrays[name]) != 2:
+                    raise InputError(f"--samples: {experiment}/{model}: `{name}` are not two; evaluate this run again")
+                of_class, distinct = arrays[name]
                 names[model] += f"\nof its class {of_class:.0f} %, distinct {distinct:.0f} %"
         split_image = f"{self.split}\nimage"
         return Panel(

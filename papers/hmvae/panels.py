@@ -114,7 +114,7 @@ def conditions(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Some rows of the arrays of these names, captions (C,) and images (C, 3, H, W), which all runs share.
 
-    InputError: a run has other captions than another one.
+    InputError: a run has other captions than another one, or none of these rows.
     """
     made = {run: arrays for run, arrays in runs.items() if arrays}
     if not made:  # all diverged, or none was run: one blank line
@@ -123,4 +123,6 @@ def conditions(
     for run, arrays in made.items():
         if not np.array_equal(arrays[captions], made[first][captions]):
             raise InputError(f"--samples: {run} and {first} have different captions; evaluate both again")
+    if not len(made[first][captions][rows]):
+        raise InputError(f"--samples: {first}: `{captions}` has too few conditions; evaluate again with more")
     return made[first][captions][rows], made[first][images][rows]

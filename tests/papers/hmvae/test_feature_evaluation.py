@@ -17,8 +17,10 @@ from papers.hmvae.feature_evaluation import (
 )
 from papers.hmvae.tables import TABLES
 from shared.data.arrays import Split
+from shared.errors import InputError
 from shared.files import write_json
 from shared.report.layout import cell_of
+from shared.run import spec
 from tests import linear_gaussian
 from tests.contexts import Given
 from tests.linear_gaussian import assert_mean, generator, hmvae, mixture_log_prob, mmvae, mvae
@@ -211,6 +213,18 @@ def evaluated(tmp_path):
         return evaluate(Given(toy.model, test, seeded, tmp_path, train=train, **settings))
 
     return evaluated
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_too_few_conditions_for_two_figures_are_refused_before_anything_runs(tmp_path, monkeypatch, count):
+    text = (spec.PAPERS / "hmvae" / "experiments.yaml").read_text(encoding="utf-8")
+    assert text.count("figure_conditions: {value: 5,") == 1
+    (tmp_path / "hmvae").mkdir()
+    changed = text.replace("figure_conditions: {value: 5,", f"figure_conditions: {{value: {count},")
+    (tmp_path / "hmvae" / "experiments.yaml").write_text(changed, encoding="utf-8")
+    monkeypatch.setattr(spec, "PAPERS", tmp_path)
+    with pytest.raises(InputError, match=rf"\A[^\n]*figure_conditions: {count} should be greater [^\n]*3\Z"):
+        spec.check("hmvae", "paper")
 
 
 @pytest.fixture(params=TOYS)

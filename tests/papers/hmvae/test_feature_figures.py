@@ -95,6 +95,7 @@ def test_what_is_missing_says_why():
         ({"test_images": np.zeros((1, 3, 4, 4), np.uint8)}, "`test_images` is uint8"),
         ({"test_image_neighbours": np.zeros((COUNT, 3, 4, 4), np.uint8)}, "`test_image_neighbours` is uint8"),
         ({"test_captions": np.full(COUNT, "another")}, "have different captions"),
+        ({"image_shares": np.array([1.0, 2.0, 3.0])}, "mmvae: `image_shares` are not two; evaluate this run again"),
     ],
 )
 def test_arrays_that_do_not_fit_are_one_line(changes, message):
@@ -102,3 +103,12 @@ def test_arrays_that_do_not_fit_are_one_line(changes, message):
         drawn(FIGURES["fig5"], **{RUNS[1]: arrays(**changes)})
     with pytest.raises(InputError, match="none given"):
         FIGURES["fig5"].draw({}, "")
+
+
+@pytest.mark.parametrize(("name", "split"), [("fig8", "train"), ("fig9", "test")])
+@pytest.mark.parametrize("runs", [RUNS, RUNS[1:]])
+def test_too_few_conditions_for_a_figure_are_one_line(name, split, runs):
+    one = {key: array[:1] if array.ndim and len(array) == COUNT else array for key, array in arrays().items()}
+    with pytest.raises(InputError, match=rf"\A--samples: m+vae: `{split}_captions` has too few conditions[^\n]*\Z"):
+        FIGURES[name].draw(dict.fromkeys(runs, one), "")
+    FIGURES[name].draw({run: {k: a[:2] if a.ndim else a for k, a in arrays().items()} for run in runs}, "")
