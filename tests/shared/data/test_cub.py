@@ -68,7 +68,7 @@ class Official:
         rng = np.random.default_rng(1)
         order = rng.permutation(len(self.paths))
         names = np.empty((len(order), 1), object)
-        names[:, 0] = [f"/BS/work/CUB_200_2011/CUB_200_2011/images/{self.paths[i]}.jpg" for i in order]
+        names[:, 0] = [f"/elsewhere/CUB_200_2011/images/{self.paths[i]}.jpg" for i in order]
         content = {"image_files": names, "features": self.features[order].T, "labels": np.ones((len(order), 1))}
         scipy.io.savemat(self.folder / "res101.mat", content)
         for part, numbers in (("train", LISTS["train"] + LISTS["val"]), ("test", LISTS["test"])):

@@ -182,7 +182,7 @@ def test_image_features_are_standardised_at_their_images(official: Official) -> 
     rng = np.random.default_rng(0)
     features, order = rng.normal(size=(len(LABELS), 2048)), rng.permutation(len(LABELS))
     names = np.empty((len(LABELS), 1), object)
-    names[:, 0] = [f"/BS/work/data/FLO/jpg/image_{i + 1:05d}.jpg" for i in order]
+    names[:, 0] = [f"/elsewhere/FLO/jpg/image_{i + 1:05d}.jpg" for i in order]
     content = {"image_files": names, "features": features[order].T}
     scipy.io.savemat(official.folder / "res101.mat", content)
     arrays, meta = official.prepare(image_features="res101", caption_features="trained")
