@@ -151,6 +151,8 @@ def build(
     error from the random numbers of the evaluations alone. Blank where a metric does not tell its own.
     planned: the runs that there are at this scale; all where none are given.
     """
+    shown = {cell_of(row, column).run for row, column in table.cells()}
+    runs = [run for run in runs if run.name in shown]  # other tables' runs may be of other code
     lines = []
     for row, column in table.cells():
         source = cell_of(row, column)
