@@ -103,7 +103,7 @@ def _tar_members(archive: Path, wanted: Callable[[str], bool]) -> Iterator[tuple
             name = _safe_name(archive, member)
             if member.isfile() and wanted(name):
                 yield name, tar.extractfile(member).read()
-        while tar.fileobj.read(_CHUNK):  # to the end, where a compressed file has its checksum
+        while compressed and tar.fileobj.read(_CHUNK):  # to the end, where the checksum is
             if tar.fileobj.tell() > LARGEST_ARCHIVE:
                 raise OverflowError(f"more than {LARGEST_ARCHIVE} bytes")
 
