@@ -94,14 +94,14 @@ class _Reader:
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.file = file
         self.left = size  # bytes that have not been read
-        self.copies = size  # bytes that may be made of strings: more would be copies of the same ones
+        self.copies = 2 * size  # letters that may become bytes or text again: more would be the same ones
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
 
     def read(self) -> list[np.ndarray | str] | np.ndarray:
         for _ in range(MOST_OPCODES):
-            opcode = self.bytes(1)
+            opcode = self.taken(1)
             if opcode == pickle.STOP:
                 return self.result(self.stack.pop())
             self.follow(opcode)
@@ -113,9 +113,9 @@ class _Reader:
             return
         match opcode:
             case pickle.PROTO:
-                self.bytes(1)
+                self.taken(1)
             case pickle.FRAME:
-                self.bytes(8)
+                self.taken(8)
             case pickle.MARK:
                 self.marks.append(len(self.stack))
             case pickle.APPEND:
@@ -133,7 +133,7 @@ class _Reader:
             case _:
                 raise _RefusedError(f"opcode {opcode}")
 
-    def bytes(self, count: int) -> bytes:
+    def taken(self, count: int) -> bytes:
         """The next ones; those that the file does not have are not even asked for."""
         if not 0 <= count <= self.left:
             raise _RefusedError(f"ends {count - self.left} bytes early")
@@ -141,7 +141,7 @@ class _Reader:
         return self.file.read(count)
 
     def number(self, size: int, signed: bool = False) -> int:
-        return int.from_bytes(self.bytes(size), "little", signed=signed)
+        return int.from_bytes(self.taken(size), "little", signed=signed)
 
     def line(self) -> bytes:
         line = self.file.readline()
@@ -225,16 +225,16 @@ _VALUES: dict[bytes, Callable[[_Reader], Any]] = {
     pickle.BININT: lambda reader: reader.number(4, signed=True),
     pickle.LONG1: lambda reader: reader.number(reader.number(1), signed=True),
     pickle.STRING: lambda reader: _unquoted(reader.line()),
-    pickle.SHORT_BINSTRING: lambda reader: reader.bytes(reader.number(1)),
-    pickle.BINSTRING: lambda reader: reader.bytes(reader.number(4)),
-    pickle.SHORT_BINBYTES: lambda reader: reader.bytes(reader.number(1)),
-    pickle.BINBYTES: lambda reader: reader.bytes(reader.number(4)),
-    pickle.BINBYTES8: lambda reader: reader.bytes(reader.number(8)),
-    pickle.BYTEARRAY8: lambda reader: reader.bytes(reader.number(8)),
+    pickle.SHORT_BINSTRING: lambda reader: reader.taken(reader.number(1)),
+    pickle.BINSTRING: lambda reader: reader.taken(reader.number(4)),
+    pickle.SHORT_BINBYTES: lambda reader: reader.taken(reader.number(1)),
+    pickle.BINBYTES: lambda reader: reader.taken(reader.number(4)),
+    pickle.BINBYTES8: lambda reader: reader.taken(reader.number(8)),
+    pickle.BYTEARRAY8: lambda reader: reader.taken(reader.number(8)),
     pickle.UNICODE: lambda reader: reader.line().decode("raw-unicode-escape"),
-    pickle.SHORT_BINUNICODE: lambda reader: reader.bytes(reader.number(1)).decode(),
-    pickle.BINUNICODE: lambda reader: reader.bytes(reader.number(4)).decode(),
-    pickle.BINUNICODE8: lambda reader: reader.bytes(reader.number(8)).decode(),
+    pickle.SHORT_BINUNICODE: lambda reader: reader.taken(reader.number(1)).decode(),
+    pickle.BINUNICODE: lambda reader: reader.taken(reader.number(4)).decode(),
+    pickle.BINUNICODE8: lambda reader: reader.taken(reader.number(8)).decode(),
     pickle.EMPTY_TUPLE: lambda reader: (),
     pickle.TUPLE1: lambda reader: reader.popped(1),
     pickle.TUPLE2: lambda reader: reader.popped(2),
@@ -256,7 +256,7 @@ def _word(module: Any, name: Any) -> _Word:
     if not isinstance(module, str) or not isinstance(name, str):
         raise _RefusedError("a name that is no string")
     if (module, name) not in _WORDS:
-        raise _RefusedError(f"asks for {module[:60]}.{name[:60]}")
+        raise _RefusedError(f"asks for {f'{module[:60]}.{name[:60]}'!r}")
     return _WORDS[module, name]
 
 
