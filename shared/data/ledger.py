@@ -145,11 +145,28 @@ def present_files(data_root: str | Path, group: str) -> list[Path]:
     return [path for path in found if path is not None and (path.is_file() or path.is_dir())]
 
 
+def entries_in(folder: Path) -> list[Path]:
+    """All that is in a folder and its own folders, sorted; folders that it links to are not entered."""
+    found, folders = [], [folder]
+    while folders:
+        for each in folders.pop().iterdir():
+            (folders if each.is_dir() and not each.is_symlink() else found).append(each)
+    return sorted(found)
+
+
 def fingerprint(path: Path) -> dict[str, str | int]:
-    """Name, checksum and size of a file; for a folder, of the sorted list of its files' checksums and names."""
+    """Name, checksum and size of a file; for a folder, of the sorted list of its files' checksums and names.
+
+    Pipes, and links that leave the folder, are not of it: nobody reads them.
+    """
     if path.is_file():
         return {"file": path.name, "sha256": sha256_of(path), "bytes": path.stat().st_size}
-    files = sorted(each for each in path.rglob("*") if each.is_file())
+    own = path.resolve()
+    files = [
+        each
+        for each in entries_in(path)
+        if each.is_file() and not (each.is_symlink() and not each.resolve().is_relative_to(own))
+    ]
     listing = "".join(f"{sha256_of(each)}  {each.relative_to(path).as_posix()}\n" for each in files)
     digest = hashlib.sha256(listing.encode()).hexdigest()
     return {"file": path.name, "sha256": digest, "bytes": sum(each.stat().st_size for each in files)}
