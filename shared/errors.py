@@ -43,6 +43,8 @@ def validated(kind: type[BaseModel], content: Any, where: str) -> Any:
 _OS_ADVICE = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EFBIG: "larger than a limit (ulimit -f) or the file system allows; raise it or choose another folder",
+    errno.EIO: "the disk or the network folder fails; check it, and make copies while it can be read",
     errno.EROFS: "the file system is read-only; choose a folder that can be written",
     errno.EACCES: "permission denied; make the file or folder accessible, or choose another",
     errno.EPERM: "the system does not allow it; make the file or folder accessible, or choose another",

@@ -17,8 +17,9 @@ from zipfile import BadZipFile
 import matplotlib as mpl
 import numpy as np
 
+from shared.data.manifest import describe_data
 from shared.errors import InputError, run_cli
-from shared.files import atomic_path, read_json
+from shared.files import atomic_path
 from shared.report.layout import Figure
 from shared.report.paper import figure_of, runs_at
 from shared.run.spec import check_scale
@@ -88,8 +89,8 @@ def _samples(file: Path, scale: str) -> tuple[dict[str, np.ndarray], dict[str, A
 
 def _prepared(folder: Path, scale: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays of prepared data by the names of their files, mapped, not read, and what they are of."""
-    about = read_json(folder / "data.json", "description", "stand_in")
-    arrays = {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in sorted(folder.glob("*.npy"))}
+    about = describe_data(folder)
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in about["arrays"]}
     return arrays, {"scale": scale, "data": about["description"], "stand_in": about["stand_in"]}
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from shared.files import write_json
 from shared.metrics.protocol import Context, spread, to_uint8
+from tests.repository import describe
 
 CPU = torch.device("cpu")
 
@@ -16,7 +16,7 @@ def context(tmp_path):
         np.save(tmp_path / f"x1_{split}.npy", np.arange(3 * rows, dtype=np.float32).reshape(rows, 3))
         np.save(tmp_path / f"x2_{split}.npy", np.eye(2)[np.arange(rows) % 2] == 1)
         np.save(tmp_path / f"labels_{split}.npy", np.arange(rows) % 2)
-    write_json(tmp_path / "data.json", {"description": "rows", "sha256": "d", "stand_in": True, "official": False})
+    describe(tmp_path, description="rows")
     spec = {
         "seed": 3,
         "modalities": {"a": "x1", "b": "x2"},

@@ -12,6 +12,7 @@ from shared.errors import InputError
 from shared.files import sha256_of
 from shared.report.layout import Figure
 from shared.stages.figure import draw, pairs
+from tests.repository import describe
 
 ABOUT = {"scale": "demo", "data": "digits", "stand_in": True}
 
@@ -177,7 +178,7 @@ def test_the_names_of_swept_runs_hold_equals_signs():
 
 def test_a_figure_of_data_alone_gets_the_prepared_arrays(tmp_path):
     np.save(tmp_path / "x1_test.npy", np.arange(3))
-    (tmp_path / "data.json").write_text('{"description": "digits", "stand_in": true}')
+    describe(tmp_path, description="digits")
     given = []
 
     def keep(sources, note):

@@ -8,14 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from shared.data.arrays import describe_data
+from shared.data.manifest import describe_data
 from shared.errors import InputError
-from shared.files import read_json, write_json
+from shared.files import read_json, sha256_of, write_json
 from shared.models.contract import Encoder, Trainable
 from shared.run import spec as specification
 from shared.run.devices import build
 from shared.stages.encode import POINTS, encode
 from shared.stages.evaluate import quality_notes, read_trained
+from tests.repository import describe
 
 CPU = torch.device("cpu")
 COUNTS = {"train": POINTS + 7, "val": 5, "test": 6}
@@ -61,8 +62,8 @@ def write_data(folder: Path) -> dict[str, np.ndarray]:
     for split, array in points.items():
         np.save(folder / f"x1_{split}.npy", array)
     np.save(folder / "held_out_train.npy", np.arange(COUNTS["train"]) % 2 == 0)
-    about = {"description": "points", "sha256": "before", "stand_in": True, "official": True, "classes": ["one"]}
-    write_json(folder / "data.json", about | {"splits": {split: {"samples": n} for split, n in COUNTS.items()}})
+    splits = {split: {"samples": n} for split, n in COUNTS.items()}
+    describe(folder, description="points", sha256="before", official=True, classes=["one"], splits=splits)
     return points
 
 
@@ -72,6 +73,7 @@ def write_run(folder: Path, spec, data="before", diverged=None) -> Path:
     torch.save({"model": build(spec).state_dict()}, folder / "weights.pt")
     trained = {"spec_sha256": specification.sha256(specification.training_part(spec)), "data": {"sha256": data}}
     trained |= {"fingerprint": "f", "pipeline": "p", "diverged": diverged, "provenance": {}}
+    trained["weights_sha256"] = sha256_of(folder / "weights.pt")
     write_json(folder / "train.json", trained)
     return folder
 
@@ -106,7 +108,7 @@ def test_what_was_there_is_there_without_another_copy(made):
 def test_the_notes_carry_on_and_say_what_was_done(made):
     root, points = made
     before, after = (describe_data(root / name) for name in ("before", "after"))
-    assert {key for key in before if before[key] != after[key]} == {"description", "official", "sha256"}
+    assert {key for key in before if before[key] != after[key]} == {"arrays", "description", "official", "sha256"}
     assert after["description"] == "points, point features doubling"
     assert after["point_features"] == "doubling"
     assert after["official"] is False
@@ -166,6 +168,7 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(tmp_path, builder, run, a
 def test_an_array_that_one_split_lacks_is_one_line_and_leaves_nothing(tmp_path, split):
     write_data(tmp_path / "before")
     (tmp_path / f"before/x1_{split}.npy").unlink()
+    describe(tmp_path / "before", sha256="before", splits=dict.fromkeys(COUNTS))
     spec = spec_of()
     folder = write_run(tmp_path / "run", spec)
     with pytest.raises(InputError, match=rf"\A[^\n]*x1_{split}.npy: the data set has no such array[^\n]*\Z"):
