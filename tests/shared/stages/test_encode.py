@@ -14,6 +14,7 @@ from shared.files import read_json, sha256_of, write_json
 from shared.models.contract import Encoder, Trainable
 from shared.run import spec as specification
 from shared.run.devices import build
+from shared.run.storage import save
 from shared.stages.encode import POINTS, encode
 from shared.stages.evaluate import quality_notes, read_trained
 from tests.repository import describe
@@ -43,6 +44,18 @@ class Twice(Encoder):
         held_out = splits["train"].tensors["held_out"]
         assert "held_out" not in splits["test"].tensors
         return {"of the held out": (features["train"][held_out, 0] > 0).float().mean().item()}
+
+
+class Untold(Twice):
+    """What tells how good it is, is missing."""
+
+    def quality(self, features, splits):
+        return {"of others": splits["train"].tensors["others"].float().mean().item()}
+
+
+class Unmeasured(Twice):
+    def quality(self, features, splits):
+        return {"of none": torch.zeros(0).mean().item()}
 
 
 class Mute(Trainable):
@@ -138,6 +151,34 @@ def test_the_same_again_is_the_same_bytes(made):
         assert path.read_bytes() == (root / "again" / path.name).read_bytes()
 
 
+def test_all_arrays_are_listed_with_their_checksums(made):
+    root, _ = made
+    listed = read_json(root / "after/data.json")["arrays"]
+    assert listed == {path.stem: sha256_of(path) for path in (root / "after").glob("*.npy")}
+    assert {"x1_train", "held_out_train", "x2_train", "x2_mean", "x2_std"} < set(listed)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("name", ["x1_test.npy", "held_out_train.npy"])
+def test_damaged_data_are_not_completed(tmp_path, name):
+    write_data(tmp_path / "before")
+    folder, path = write_run(tmp_path / "run", spec_of()), tmp_path / "before" / name
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(InputError, match=rf"\A[^\n]*before/{name}: damaged or exchanged [^\n]*\Z"):
+        encode(spec_of(), tmp_path / "before", folder, "x2", tmp_path / "after", CPU)
+    assert not (tmp_path / "after").exists()
+
+
+@pytest.mark.torture
+def test_damaged_weights_complete_nothing(tmp_path):
+    write_data(tmp_path / "before")
+    folder = write_run(tmp_path / "run", spec_of())
+    save(folder / "weights.pt", {"model": {"weight": torch.tensor(2.0000002)}})
+    with pytest.raises(InputError, match=r"\A[^\n]*run/weights\.pt: damaged or exchanged [^\n]*\Z"):
+        encode(spec_of(), tmp_path / "before", folder, "x2", tmp_path / "after", CPU)
+    assert not (tmp_path / "after").exists()
+
+
 def test_where_links_cannot_be_the_arrays_are_copied(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("no links here")))
     points, spec = write_data(tmp_path / "before"), spec_of()
@@ -151,6 +192,13 @@ def test_where_links_cannot_be_the_arrays_are_copied(tmp_path, monkeypatch):
     [
         (Twice, {}, "x1", "before: has x1, which double is to make; leave one of them out"),
         (Mute, {}, "x2", ":Mute: makes no x2, since it is no Encoder"),
+        (
+            Untold,
+            {},
+            "x2",
+            "double: the data that it is given lack 'others', which tells how good it is; add it",
+        ),
+        (Unmeasured, {}, "x2", "double: of none: nan is no share; give it samples"),
         (Twice, {"data": "other"}, "x2", "run: trained on other data"),
         (Twice, {"diverged": {"epoch": 1, "step": 2}}, "x2", "run: this network, which metrics or data need, diverged"),
     ],
