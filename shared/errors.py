@@ -55,6 +55,18 @@ _OS_ADVICE = {
 }
 
 
+def from_system(error: Exception) -> bool:
+    """Whether reading failed for a reason of the system's, so that the file may be good.
+
+    EINVAL is what libraries say of a file that was cut short.
+    """
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+
+
+def in_short(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip()}".split("\n")[0].rstrip(": ")
+
+
 def describe(error: Exception) -> str | None:
     """One line for an error that the user can mend, None for one that is a defect of the program."""
     if isinstance(error, InputError):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, ZipInfo
 
-from shared.errors import InputError
+from shared.errors import InputError, from_system, in_short
 
 
 @contextmanager
@@ -39,10 +39,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
-        # Writing reports no name at all, and the temporary one tells a user nothing. An error without a number is a
-        # library's own: a name would hide its message.
-        unnamed = error.filename is None or Path(str(error.filename)).name.startswith(prefix)
-        if unnamed and error.errno is not None:
+        # Writing reports no name at all, copying both, and the temporary one tells a user nothing. An error without a
+        # number is a library's own: a name would hide its message.
+        named = [Path(str(name)).name for name in (error.filename, error.filename2) if name is not None]
+        if error.errno is not None and (not named or any(name.startswith(prefix) for name in named)):
             error.filename, error.filename2 = str(path), None
         raise
     finally:
@@ -86,6 +86,27 @@ def write_npz(path: str | Path, arrays: Mapping[str, Any]) -> None:
             archive.writestr(member, content.getbuffer())
     with atomic_path(path) as temporary:
         temporary.write_bytes(whole.getbuffer())
+
+
+def read_npz(path: str | Path) -> dict[str, Any]:
+    """The arrays that `write_npz` wrote. InputError: there is no such file, or it is damaged.
+
+    Each is read whole, so that its checksum is compared: np.load trusts a header that says that it is shorter.
+    """
+    import numpy as np
+
+    def array(content: bytes) -> Any:
+        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+
+    try:
+        with ZipFile(path) as archive:
+            return {name.removesuffix(".npy"): array(archive.read(name)) for name in archive.namelist()}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run python -m shared.stages.evaluate first") from None
+    except Exception as error:  # damage ends in errors of any kind
+        if from_system(error):
+            raise
+        raise InputError(f"{path}: no archive of arrays ({in_short(error)}); delete it and evaluate again") from None
 
 
 def read_json(path: str | Path, *keys: str) -> Any:

@@ -1,4 +1,4 @@
-"""One process at a time in a folder, also where the file system knows no locks, as some network folders."""
+"""One process at a time, also where the file system knows no locks, as some network folders."""
 
 import errno
 import fcntl
@@ -16,31 +16,31 @@ from typing import Any
 from shared.errors import InputError
 from shared.files import write_text
 
-LOCK, MARK = ".lock", ".lock-holder"
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder, which the system gives back when this process ends, however it ends.
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, which the system gives back when this process ends, however it ends. The file stays.
 
-    Where the file system has none, a file stands in for it, which names its process. InputError: another process
-    holds it.
+    Where the file system has none, a file beside it stands in for it, which names its process. InputError: another
+    process holds it.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        file = stack.enter_context((folder / LOCK).open("a"))
+        file = stack.enter_context(path.open("a"))
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             locked = True
         except (BlockingIOError, PermissionError):
             raise InputError(
-                f"{folder}: another process is training or evaluating this run; wait for it or stop it, then run again"
+                f"{path}: another process is at work here; wait for it or stop it, then run again"
             ) from None
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
             locked = False
-        mark = folder / MARK
+        mark = path.with_name(f"{path.name}-holder")
         if not locked or mark.exists():
             stack.enter_context(_marked(mark))
         yield
@@ -74,7 +74,7 @@ def _take_over(mark: Path, own: dict[str, Any]) -> None:
     theirs = _read(mark)
     if not _gone(theirs):
         raise _held(mark, theirs)
-    claim = mark.with_name(f"{MARK}-{theirs['token']}")
+    claim = mark.with_name(f"{mark.name}-{theirs['token']}")
     try:
         claim.touch(exist_ok=False)
     except FileExistsError:
@@ -122,6 +122,6 @@ def _held(mark: Path, holder: dict[str, Any]) -> InputError:
         age = timedelta()
     who = "process {pid} on {host}".format(**holder) if holder else "an unknown process"
     return InputError(
-        f"{mark}: {who} began to train or evaluate this run {age} ago; wait for it or stop it, then run again, "
-        "and delete this file if that process is gone"
+        f"{mark}: {who} began its work here {age} ago; wait for it or stop it, then run again, and delete this file "
+        "if that process is gone"
     )

@@ -3,13 +3,13 @@
 Imports torch where it is needed, so that a lock can be had before.
 """
 
-import errno
 import signal
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+from shared.errors import from_system, in_short
 from shared.files import atomic_path
 from shared.run import lock
 
@@ -63,18 +63,6 @@ def _damage(path: Path) -> str | None:
         return in_short(error)
 
 
-def from_system(error: Exception) -> bool:
-    """Whether reading failed for a reason of the system's, so that the file may be good.
-
-    EINVAL is what torch says of a file that was cut short.
-    """
-    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
-
-
-def in_short(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip()}".split("\n")[0].rstrip(": ")
-
-
 @contextmanager
 def stop_requests():
     """A list that SIGTERM, SIGINT and SIGHUP append their number to, so that a step is finished before anything stops.
@@ -99,8 +87,7 @@ def exclusive(folder: Path):
 
     InputError: another process holds it, an orphan of a killed workflow perhaps.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with lock.exclusive(folder):
+    with lock.exclusive(folder / ".lock"):
         for output in map(Path, OUTPUTS):
             for path in folder.glob(f".{output.stem}-*{output.suffix}"):
                 path.unlink()

@@ -24,6 +24,7 @@ from shared.data.prepared import Array, DatasetSpec, Prepared, Rows
 from shared.data.sources import source_of
 from shared.errors import run_cli
 from shared.files import atomic_path, sha256_of, write_json
+from shared.run import lock
 
 
 def prepare(spec: DatasetSpec, data_root: Path, out: Path) -> None:
@@ -62,17 +63,25 @@ def _size(data: Prepared, split: str) -> dict[str, Any]:
 
 @contextmanager
 def all_or_nothing(out: Path) -> Iterator[None]:
-    """What an earlier preparation left goes first; what this one leaves goes too if it fails: it may be gigabytes."""
-    _clear(out)
-    try:
-        yield
-    except BaseException:
+    """What an earlier preparation left goes first; what this one leaves goes too if it fails: it may be gigabytes.
+
+    InputError: another process prepares these data, an orphan of a killed workflow perhaps.
+    """
+    with lock.exclusive(out.with_name(f".{out.name}.lock")):
         _clear(out)
-        raise
+        try:
+            yield
+        except BaseException:
+            _clear(out)
+            raise
 
 
 def _clear(out: Path) -> None:
-    for path in (out / "data.json", *out.glob("*.npy")):
+    for path in (
+        out / "data.json",
+        *out.glob("*.npy"),
+        *out.glob(".data-*.json"),
+    ):  # with a dot: of one that was killed
         path.unlink(missing_ok=True)
 
 

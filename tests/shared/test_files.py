@@ -3,6 +3,7 @@ import errno
 import io
 import json
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from shared.errors import InputError, describe
-from shared.files import atomic_path, read_json, sha256_of, write_json, write_npz, write_text
+from shared.files import atomic_path, link_or_copy, read_json, read_npz, sha256_of, write_json, write_npz, write_text
+from tests.damage import damaged
 from tests.repository import ROOT, other_pythons, run
 
 
@@ -83,6 +85,17 @@ def test_an_error_about_another_file_keeps_its_name(tmp_path):
     assert caught.value.filename == str(tmp_path / "source.csv")
 
 
+def test_a_copy_that_fails_names_the_copy(tmp_path, monkeypatch):
+    def fail(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device", str(source), None, str(target))
+
+    monkeypatch.setattr("os.link", lambda *_: (_ for _ in ()).throw(OSError("no links here")))
+    monkeypatch.setattr("shutil.copyfile", fail)
+    with pytest.raises(OSError, match="No space left") as caught:
+        link_or_copy(tmp_path / "x1.npy", tmp_path / "out/x1.npy")
+    assert describe(caught.value).startswith(f"{tmp_path}/out/x1.npy: the disk is full")
+
+
 def test_a_librarys_own_error_keeps_its_message(tmp_path):
     def write():
         with atomic_path(tmp_path / "a.npy"):
@@ -144,10 +157,11 @@ RECORDED = "28074891aa95a935"
 def test_arrays_come_back(tmp_path):
     write_npz(tmp_path / "a.npz", ARRAYS)
     with np.load(tmp_path / "a.npz", allow_pickle=False) as archive:
-        assert set(archive) == set(ARRAYS)
-        for name, array in ARRAYS.items():
-            np.testing.assert_array_equal(archive[name], array)
-            assert archive[name].dtype == np.asarray(array).dtype
+        for arrays in (dict(archive), read_npz(tmp_path / "a.npz")):
+            assert arrays.keys() == ARRAYS.keys()
+            for name, array in ARRAYS.items():
+                np.testing.assert_array_equal(arrays[name], array)
+                assert arrays[name].dtype == np.asarray(array).dtype
     assert names(tmp_path) == ["a.npz"]
 
 
@@ -155,6 +169,27 @@ def test_an_archive_is_the_recorded_bytes_in_any_order_and_at_any_time(tmp_path,
     monkeypatch.setattr("time.time", lambda: 2e9)
     write_npz(tmp_path / "a.npz", dict(reversed(ARRAYS.items())))
     assert sha256_of(tmp_path / "a.npz")[:16] == RECORDED
+
+
+@pytest.mark.torture
+def test_a_damaged_archive_is_one_line_or_says_what_it_said(tmp_path):
+    path, lines = tmp_path / "a.npz", []
+    write_npz(path, ARRAYS)
+    for what, content in damaged(path.read_bytes(), 400):
+        path.write_bytes(content)
+        try:
+            found = read_npz(path)
+        except InputError as error:
+            lines.append(str(error))
+            continue
+        assert found.keys() == ARRAYS.keys(), what
+        for name, array in ARRAYS.items():
+            assert found[name].dtype == np.asarray(array).dtype, what
+            np.testing.assert_array_equal(found[name], array, what)
+    assert len(lines) > 200
+    assert all(
+        re.fullmatch(rf"{path}: no archive of arrays \(.+\); delete it and evaluate again", line) for line in lines
+    )
 
 
 def test_an_archive_holds_no_objects(tmp_path):

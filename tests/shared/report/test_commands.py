@@ -144,7 +144,7 @@ def test_what_is_no_samples_archive_is_one_line(tmp_path, content):
         np.savez(file, given=np.zeros(2), data="digits")
     else:
         file.write_text("captions" if content == "text" else "")
-    with pytest.raises(InputError, match=r"samples\.npz: no samples archive \(.*\); delete it and evaluate again"):
+    with pytest.raises(InputError, match=r"\A[^\n]*samples\.npz: no archive of [^\n]*; delete it and evaluate again\Z"):
         shown_of(file)
 
 

@@ -1,4 +1,4 @@
-"""One process at a time in a folder. Other processes are real, the file systems without locks are said to be so."""
+"""One process at a time. Other processes are real, the file systems without locks are said to be so."""
 
 import errno
 import fcntl
@@ -32,9 +32,9 @@ with lock.exclusive(pathlib.Path(sys.argv[1])):
 
 
 @contextmanager
-def holder(folder, code=0):
-    """A process that holds the lock of a folder, whose flock fails with this number."""
-    command = [sys.executable, "-c", HOLD, str(folder), str(code)]
+def holder(path, code=0):
+    """A process that holds a lock, whose flock fails with this number."""
+    command = [sys.executable, "-c", HOLD, str(path), str(code)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, env=environment(ROOT), **pipes) as process:
         assert process.stdout.readline() == "held\n"
@@ -50,20 +50,20 @@ def without_locks(monkeypatch, code=errno.ENOLCK):
 
 
 def refused(folder):
-    with pytest.raises(InputError) as caught, lock.exclusive(folder):
+    with pytest.raises(InputError) as caught, lock.exclusive(folder / ".lock"):
         pass
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_a_process_that_is_killed_gives_the_lock_back(tmp_path):
-    with holder(tmp_path) as process:
-        assert "another process is training or evaluating this run; wait for it or stop it" in refused(tmp_path)
+    with holder(tmp_path / ".lock") as process:
+        assert "another process is at work here; wait for it or stop it" in refused(tmp_path)
         process.kill()
         process.wait()
-        with lock.exclusive(tmp_path):
+        with lock.exclusive(tmp_path / ".lock"):
             assert refused(tmp_path)  # in this process too
-    with lock.exclusive(tmp_path):
+    with lock.exclusive(tmp_path / ".lock"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
@@ -71,16 +71,16 @@ def test_a_process_that_is_killed_gives_the_lock_back(tmp_path):
 @pytest.mark.torture
 @pytest.mark.parametrize("code", NO_LOCKS)
 def test_where_there_are_no_locks_a_file_stands_in(tmp_path, monkeypatch, code):
-    with holder(tmp_path, code) as process:
+    with holder(tmp_path / ".lock", code) as process:
         without_locks(monkeypatch, code)
         line = refused(tmp_path)
         assert line.startswith(
-            f"{tmp_path}/.lock-holder: process {process.pid} on {os.uname().nodename} began to train"
+            f"{tmp_path}/.lock-holder: process {process.pid} on {os.uname().nodename} began its work"
         )
         assert line.endswith("then run again, and delete this file if that process is gone")
         process.communicate("")  # it ends as it should
     assert not (tmp_path / ".lock-holder").exists()
-    with lock.exclusive(tmp_path):
+    with lock.exclusive(tmp_path / ".lock"):
         assert json.loads((tmp_path / ".lock-holder").read_text())["pid"] == os.getpid()
         assert refused(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
@@ -89,11 +89,11 @@ def test_where_there_are_no_locks_a_file_stands_in(tmp_path, monkeypatch, code):
 @pytest.mark.torture
 def test_a_process_of_this_machine_that_was_killed_is_taken_over(tmp_path, monkeypatch):
     without_locks(monkeypatch)
-    with holder(tmp_path, errno.ENOLCK) as process:
+    with holder(tmp_path / ".lock", errno.ENOLCK) as process:
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert (tmp_path / ".lock-holder").exists()
-        with lock.exclusive(tmp_path):
+        with lock.exclusive(tmp_path / ".lock"):
             assert json.loads((tmp_path / ".lock-holder").read_text())["pid"] == os.getpid()
             assert refused(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
@@ -128,10 +128,10 @@ def test_what_may_still_run_elsewhere_is_named_with_its_age(tmp_path, monkeypatc
     for _ in range(2):
         line = refused(tmp_path)
         name = who.format(**json.loads(before))
-        assert line.startswith(f"{mark}: {name} began to train or evaluate this run 1 day, 2:03:0")
+        assert line.startswith(f"{mark}: {name} began its work here 1 day, 2:03:0")
         assert mark.read_text() == before
     mark.unlink()  # as the line says
-    with lock.exclusive(tmp_path):
+    with lock.exclusive(tmp_path / ".lock"):
         pass
 
 
@@ -144,7 +144,7 @@ def test_a_file_that_was_left_unfinished_is_nobodys(tmp_path, monkeypatch, conte
 
 def test_a_file_that_was_deleted_and_made_by_another_is_left_alone(tmp_path, monkeypatch):
     without_locks(monkeypatch)
-    with lock.exclusive(tmp_path):
+    with lock.exclusive(tmp_path / ".lock"):
         (tmp_path / ".lock-holder").write_text('{"pid": 1}')
     assert (tmp_path / ".lock-holder").read_text() == '{"pid": 1}'
 
@@ -152,7 +152,7 @@ def test_a_file_that_was_deleted_and_made_by_another_is_left_alone(tmp_path, mon
 @pytest.mark.parametrize("code", [errno.EIO, errno.EBADF])
 def test_another_failure_of_the_system_is_no_reason_to_go_on(tmp_path, monkeypatch, code):
     without_locks(monkeypatch, code)
-    with pytest.raises(OSError, match=os.strerror(code)), lock.exclusive(tmp_path):
+    with pytest.raises(OSError, match=os.strerror(code)), lock.exclusive(tmp_path / ".lock"):
         pass
     assert not (tmp_path / ".lock-holder").exists()
 
@@ -172,7 +172,7 @@ def contend(number, start, over, winners):
     for turn in range(rounds):
         start.wait()
         try:
-            with lock.exclusive(folder / str(turn)):
+            with lock.exclusive(folder / str(turn) / ".lock"):
                 winners.put((turn, number))
                 over.wait()
         except InputError:

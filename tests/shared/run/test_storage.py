@@ -130,9 +130,9 @@ def test_under_nohup_a_run_goes_on_when_its_terminal_closes():
 
 def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
     written = tmp_path / ".checkpoint-ab12cd_3.pt"
-    with holder(tmp_path) as process:
+    with holder(tmp_path / ".lock") as process:
         written.touch()  # by the other process, at this moment
-        with pytest.raises(InputError, match=r"\A[^\n]*another process is training or evaluating this run; [^\n]*\Z"):
+        with pytest.raises(InputError, match=r"\A[^\n]*another process is at work here; [^\n]*\Z"):
             storage.exclusive(tmp_path).__enter__()
         assert written.exists()
         process.kill()

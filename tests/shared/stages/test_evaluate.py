@@ -156,8 +156,8 @@ def test_a_record_of_an_older_version_is_one_line_and_made_again_without_trainin
 
 
 def test_a_run_is_not_evaluated_while_it_is_trained(trained, evaluate):
-    with holder(RUN.absolute()):
-        assert "another process is training or evaluating this run" in refused(evaluate)
+    with holder(RUN.absolute() / ".lock"):
+        assert "another process is at work here" in refused(evaluate)
     assert not (RUN / "metrics.json").exists()
 
 
