@@ -179,7 +179,8 @@ def contend(number, start, over, winners):
             over.wait()
 
 context = multiprocessing.get_context("fork")
-start, over, winners = context.Barrier(workers), context.Barrier(workers), context.SimpleQueue()
+start, over = (context.Barrier(workers, timeout=60) for _ in range(2))
+winners = context.SimpleQueue()
 jobs = [context.Process(target=contend, args=(n, start, over, winners)) for n in range(workers)]
 for job in jobs: job.start()
 found = []
@@ -196,7 +197,7 @@ print(sorted(turn for turn, _ in found) == list(range(rounds)), all(job.exitcode
 @pytest.mark.parametrize("stale", [True, False])
 def test_of_many_that_come_at_once_one_gets_it(tmp_path, stale):
     """Whether the file is of a process that is gone, or there is none."""
-    rounds = 100
+    rounds = 400
     for turn in range(rounds):
         (tmp_path / str(turn)).mkdir()
         if stale and turn == 0:
