@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from shared.errors import InputError
-from shared.files import read_json
+from shared.files import read_json, read_npz
 from shared.report.compare import DIVERGED, NOT_COMPARABLE, NOT_RUN, Margin, Margins, margin_for, verdict
 from shared.report.layout import Table, TextTable, cell_of
 from shared.report.reported import Cells, Reported, first_fault
@@ -280,8 +280,7 @@ def _points(run: Run, name: str) -> np.ndarray | None:
     file = run.folder / "points.npz" if run.folder else None
     if file is None or not file.exists():
         return None
-    with np.load(file, allow_pickle=False) as archive:
-        return archive.get(name)
+    return read_npz(file).get(name)
 
 
 def to_csv(frame: pd.DataFrame) -> str:
