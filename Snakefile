@@ -19,7 +19,7 @@ from shared.data import ledger
 from shared.data.sources import source_of
 from shared.errors import InputError
 from shared.report.paper import check, figure_of, owners, runs_at, table_of
-from shared.run import config as configuration, fingerprint, spec
+from shared.run import config as configuration, fingerprint, spec, stopping
 from shared.run.threads import share_of
 
 min_version("9.0")
@@ -519,6 +519,12 @@ rule figure:
     shell:
         "python -m shared.stages.figure --paper {params.paper} --figure {wildcards.figure} --scale {params.scale}"
         " {params.shown} --out-prefix {params.prefix} > {log} 2>&1"
+
+
+onstart:
+    # On a cluster Snakemake does its part: it cancels the jobs on SIGINT, and waits for them on SIGTERM.
+    if workflow.local_exec:
+        stopping.stop_jobs_too()
 
 
 onsuccess:

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from shared.files import read_json
@@ -213,23 +214,25 @@ def miniature(root):
 COMMAND = ("snakemake", *TARGETS, "--cores", "2", "--config", "device=cpu")
 
 
+def start(root, *command):
+    """A command in the background, the first process of a session of its own."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, cwd=root, env=environment(root), start_new_session=True, **quiet)
+
+
+def wait_until(happened, process, seconds=300):
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def kill_half_way(root):
     """Start the command and kill it and all its jobs once the first model is trained."""
-    with subprocess.Popen(
-        COMMAND,
-        cwd=root,
-        env=environment(root),
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        deadline = time.monotonic() + 300
-        while not list(root.glob("runs/demo/hmvae/*/*/seed0/train.json")) and time.monotonic() < deadline:
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.05)
+    with start(root, *COMMAND) as process:
+        wait_until(lambda: list(root.glob("runs/demo/hmvae/*/*/seed0/train.json")), process)
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
     assert not list(root.glob("results/*.tex"))
 
 
@@ -262,6 +265,40 @@ def test_killed_half_way_and_run_again_it_ends_with_the_same_bytes(tmp_path):
     # neither other cores, nor another spelling of where data lie, nor another choice of device trains anything again
     other = run(whole, "snakemake", *TARGETS, "--cores", "8", "--config", "device=auto", "data_root=./data")
     assert "Nothing to be done" in said(other)
+
+
+@pytest.mark.torture
+@pytest.mark.slow_torture
+def test_told_to_stop_alone_the_workflow_stops_its_training_which_continues_to_the_same_weights(tmp_path):
+    """As systemd, `docker stop` and `kill` do it: no job hears of it but through Snakemake."""
+
+    def change(content):
+        content["experiments"]["mnist"]["training"]["epochs"]["demo"] = 6
+
+    whole, stopped = copy_of_this(tmp_path / "whole"), copy_of_this(tmp_path / "stopped")
+    folder = Path("runs/demo/mhvae/mnist/mvae/seed0")
+    command = ("snakemake", f"{folder}/train.json", "--cores", "2", "--config", "device=cpu")
+    for root in (whole, stopped):
+        edit(root, change, "mhvae")
+    assert run(whole, *command).returncode == 0
+
+    log = stopped / "logs" / folder.relative_to("runs") / "train.log"
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        log.unlink(missing_ok=True)
+        with start(stopped, *command) as process:
+            wait_until(lambda: log.exists() and "epoch " in log.read_text().partition("\n")[2], process)
+            process.send_signal(number)
+            assert process.wait(timeout=20) == 1
+            with pytest.raises(ProcessLookupError):
+                os.killpg(process.pid, 0)  # nobody of the session is left
+        assert (stopped / folder / "checkpoint.pt").exists()
+        assert not (stopped / folder / "weights.pt").exists()
+    result = run(stopped, *command)
+    assert result.returncode == 0, said(result)
+    assert "resuming at epoch" in log.read_text()
+    one, other = (torch.load(root / folder / "weights.pt", weights_only=True) for root in (whole, stopped))
+    assert one["position"] == other["position"]
+    assert all(torch.equal(tensor, other["model"][name]) for name, tensor in one["model"].items())
 
 
 def test_a_model_that_diverges_is_a_result_beside_the_others(tmp_path):
