@@ -60,9 +60,11 @@ try:
 except InputError as error:
     raise WorkflowError(str(error))
 
-# A GPU is one token, so that one job at a time uses it (profiles/default limits the tokens to one).
+# A GPU is one token, so that one job at a time uses it (profiles/default limits the tokens to one). Jobs may run on
+# another machine than this one, which `cuda` says.
 GPU = int(
-    config["device"] in ("auto", "cuda") and shutil.which("nvidia-smi") is not None
+    config["device"] == "cuda"
+    or (config["device"] == "auto" and shutil.which("nvidia-smi") is not None)
 )
 
 
@@ -158,10 +160,15 @@ def all_figures(paper=None):
     ]
 
 
+# These take seconds, less than a cluster's queue.
 localrules:
     all,
     tables,
     figures,
+    architecture,
+    aggregate,
+    render,
+    figure,
 
 
 rule all:

@@ -215,9 +215,14 @@ COMMAND = ("snakemake", *TARGETS, "--cores", "2", "--config", "device=cpu")
 
 
 def start(root, *command):
-    """A command in the background, the first process of a session of its own."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command, cwd=root, env=environment(root), start_new_session=True, **quiet)
+    """A command in the background, the first process of a session of its own, that ignores no signal."""
+
+    def hear():  # these tests may run under nohup, or in the background of a script
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
+    options = {"cwd": root, "env": environment(root), "start_new_session": True, "preexec_fn": hear}
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
 
 
 def wait_until(happened, process, seconds=300):

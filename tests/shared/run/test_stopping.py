@@ -28,8 +28,8 @@ ENGINE = """
 import signal, subprocess, sys
 from shared.run import stopping
 job, shell, ignored = sys.argv[1:]
-if ignored:
-    signal.signal(int(ignored), signal.SIG_IGN)
+for number in stopping.SIGNALS:  # these tests may run under nohup, or in the background of a script
+    signal.signal(number, signal.SIG_IGN if str(int(number)) == ignored else signal.default_int_handler)
 stopping.stop_jobs_too()
 started = [subprocess.Popen(["bash", "-c", shell, sys.executable, job]) for _ in range(2)]
 try:

@@ -704,6 +704,23 @@ def test_what_a_user_can_mend_is_one_line(repository, out, log, words):
     assert words in result.stderr.splitlines()[-1]
 
 
+DEFECT = """
+from shared.errors import run_cli
+from shared.stages import train
+train.limit_threads = None
+run_cli(train.main)
+"""
+
+
+def test_what_fails_before_training_stands_in_the_log_too(repository):
+    log = repository / "logs" / "early.log"
+    result = train(repository, "pyproject.toml/run", "--log", log)
+    assert log.read_text().splitlines() == result.stderr.splitlines()[-1:]
+    result = run(repository, sys.executable, "-c", DEFECT, *OPTIONS.split(), "--out", "runs/x", "--log", log)
+    assert "Traceback" in result.stderr
+    assert log.read_text().splitlines()[-1] == result.stderr.splitlines()[-1] != ""
+
+
 def test_a_full_disk_while_saving_is_the_systems_own_error(monkeypatch):
     """torch says `enforce fail at inline_container.cc` in its place."""
 
