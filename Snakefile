@@ -14,11 +14,23 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-sys.path.insert(0, workflow.basedir)
+HERE = os.path.realpath(workflow.basedir)
+if not os.path.samefile(HERE, os.curdir):
+    raise WorkflowError(
+        f"the workflow runs in its own folder: cd {HERE}, or add --directory {HERE}"
+    )
+sys.path.insert(0, HERE)
 from shared.data import ledger
 from shared.data.sources import source_of
 from shared.errors import InputError
-from shared.report.paper import check, figure_of, owners, runs_at, table_of
+from shared.report.paper import (
+    check,
+    check_target,
+    figure_of,
+    owners,
+    runs_at,
+    table_of,
+)
 from shared.run import config as configuration, fingerprint, spec, stopping
 from shared.run.threads import share_of
 
@@ -57,6 +69,9 @@ try:
     }
     for part in DATA.values():
         source_of(part["name"], part["source"])
+    # Snakemake reads this file before it looks for targets, and says of any that it finds no rule.
+    for word in sys.argv[1:]:
+        check_target(word, {"results": TABLES, "figures": FIGURES})
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -218,8 +233,15 @@ for dataset in ledger.groups():
 
 
 def raw_files(wildcards):
+    """What data are prepared from. What is missing is an error at once; data that lie there prepared need it no more."""
     part = DATA[wildcards.dataset]
     groups = source_of(part["name"], part["source"]).groups
+    if not os.path.exists(f"runs/{SCALE}/data/{wildcards.dataset}/data.json"):
+        try:
+            for group in groups:
+                ledger.check_present(config["data_root"], group, part)
+        except InputError as error:
+            raise WorkflowError(str(error))
     return [
         file
         for group in groups
@@ -439,7 +461,7 @@ rule aggregate:
         ),
     shell:
         "python -m shared.stages.aggregate --paper {params.paper} --table {wildcards.table} --scale {params.scale}"
-        " --margins {input.margins} --metrics {input.runs} --out {output.table} > {log} 2>&1"
+        " --margins {input.margins:q} --metrics {input.runs} --out {output.table} > {log} 2>&1"
 
 
 rule render:

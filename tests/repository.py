@@ -11,7 +11,7 @@ import numpy as np
 from shared.files import sha256_of, write_json
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("Snakefile", "config", "envs", "papers", "profiles", "pyproject.toml", "shared")
+PARTS = ("README.md", "Snakefile", "config", "envs", "papers", "profiles", "pyproject.toml", "shared")
 
 EXPERIMENTS = """\
 paper: tiny

@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from shared.files import read_json
+from shared.files import read_json, write_json
 from shared.report.layout import runs_needed
 from shared.report.paper import owners, targets
 from shared.run import spec
@@ -139,11 +139,57 @@ def test_a_wrong_setting_is_one_line_that_names_the_key(fresh, setting, words):
     assert "Traceback" not in said(result)
 
 
-def test_a_mistyped_target_is_named(fresh):
-    result = run(fresh, "snakemake", "results/table2_oxford_flour.tex", "--cores", "2", "--dry-run")
+def test_a_margin_that_is_missing_is_noticed_before_anything_runs(fresh, tmp_path):
+    margins = tmp_path / "my margins.yaml"
+    lines = (fresh / "config/margins.yaml").read_text().splitlines(keepends=True)
+    margins.write_text("".join(line for line in lines if not line.startswith("image/recall")))
+    command = ("snakemake", TARGETS[0], "-np", "--config", f"margins={margins}")
+    result = run(fresh, *command)
     assert result.returncode == 1
-    assert "No rule to produce results/table2_oxford_flour.tex" in said(result)
+    assert "margins: none for metric 'image/recall' in '%'; declare one" in said(result)
+    margins.write_text("".join(lines))
+    assert f"--margins '{margins}'" in said(run(fresh, *command))
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("results/table2_oxford_flour.tex", "no such target; did you mean results/table2_oxford_flower.tex?"),
+        ("results/table1_digit_classification.tex", "planned, but not there yet"),
+    ],
+)
+def test_a_target_that_is_not_there_is_named(fresh, target, words):
+    result = run(fresh, "snakemake", target, "--dry-run")
+    assert result.returncode == 1
+    assert f"{target}: {words}" in said(result)
     assert "Traceback" not in said(result)
+
+
+def test_missing_files_are_named_by_a_dry_run_unless_they_are_prepared(fresh, tmp_path):
+    command = ("snakemake", TARGETS[0], "--dry-run", "--config", "scale=reduced", f"data_root={tmp_path}")
+    result = run(fresh, *command)
+    assert result.returncode == 1
+    assert f"{tmp_path}/oxford_flower/102flowers.tgz: missing; run `python -m shared.data.download" in said(result)
+    root = copy_of_this(tmp_path / "copied")
+    prepared = spec.data_stages(spec.data_part(*OXFORD, "reduced"))[0]
+    write_json(root / "runs/reduced/data" / spec.data_key(prepared) / "data.json", {})
+    assert run(root, *command).returncode == 0
+
+
+def test_in_another_folder_the_workflow_says_where_it_runs(fresh, tmp_path):
+    command = ("snakemake", "--dry-run", TARGETS[0], "--snakefile", fresh / "Snakefile")
+    for directory in ([], ["--directory", "."]):
+        result = run(tmp_path, *command, *directory)
+        assert result.returncode == 1
+        assert f"the workflow runs in its own folder: cd {fresh}, or add --directory {fresh}" in said(result)
+    assert run(tmp_path, *command, "--directory", fresh).returncode == 0
+
+
+def test_a_gpu_is_asked_for_where_this_machine_has_none(fresh):
+    """The login node of a cluster, say."""
+    shown = said(run(fresh, "snakemake", TARGETS[0], "--dry-run", "--config", "device=cuda"))
+    jobs = [shown.count(f"\nrule {rule}:") for rule in ("train", "encode", "evaluate")]
+    assert shown.count(", gpu=1,") == sum(jobs) > 0
 
 
 def test_a_home_that_cannot_be_written_is_no_obstacle(fresh):
