@@ -10,7 +10,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 from shared.files import read_json, write_json
@@ -320,7 +319,7 @@ def test_killed_half_way_and_run_again_it_ends_with_the_same_bytes(tmp_path):
 
 @pytest.mark.torture
 @pytest.mark.slow_torture
-def test_told_to_stop_alone_the_workflow_stops_its_training_which_continues_to_the_same_weights(tmp_path):
+def test_told_to_stop_alone_the_workflow_stops_its_training_which_continues_to_the_same_bytes(tmp_path):
     """As systemd, `docker stop` and `kill` do it: no job hears of it but through Snakemake."""
 
     def change(content):
@@ -347,9 +346,8 @@ def test_told_to_stop_alone_the_workflow_stops_its_training_which_continues_to_t
     result = run(stopped, *command)
     assert result.returncode == 0, said(result)
     assert "resuming at epoch" in log.read_text()
-    one, other = (torch.load(root / folder / "weights.pt", weights_only=True) for root in (whole, stopped))
-    assert one["position"] == other["position"]
-    assert all(torch.equal(tensor, other["model"][name]) for name, tensor in one["model"].items())
+    weights = folder / "weights.pt"
+    assert filecmp.cmp(whole / weights, stopped / weights, shallow=False)
 
 
 def test_a_model_that_diverges_is_a_result_beside_the_others(tmp_path):

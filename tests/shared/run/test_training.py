@@ -339,6 +339,7 @@ def test_a_run_interrupted_after_any_step_ends_with_the_same_weights(spec, point
         assert again.restore(path).startswith("resuming")
         assert same(finish(again, path), expected)
         assert again.position.history == whole.position.history
+        assert (path / "weights.pt").read_bytes() == (tmp_path / "whole" / "weights.pt").read_bytes()
 
 
 def test_a_checkpoint_of_something_else_is_not_continued(spec, points, checkpoint, monkeypatch):
