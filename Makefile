@@ -35,7 +35,7 @@ torture: install ## Attacks alone, with those that take long: kills, bad inputs,
 	python -m pytest -m "torture or slow_torture"
 
 test-slurm: install .slurm-plugin/installed ## A table on a SLURM of one node, with jobs cancelled and preempted (root, Linux).
-	PYTHONPATH=$(CURDIR)/.slurm-plugin tests/slurm/cluster.sh python -m pytest tests/slurm/trial.py
+	PYTHONPATH="$(CURDIR)/.slurm-plugin" tests/slurm/cluster.sh python -m pytest tests/slurm/trial.py
 
 # Beside the locked libraries, which have all that it needs but for these.
 .slurm-plugin/installed: tests/slurm/requirements.txt

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -128,4 +129,16 @@ def run(root: Path, *command: object, **more: str) -> subprocess.CompletedProces
         capture_output=True,
         text=True,
         check=False,
+    )
+
+
+def start(root: Path, *command: object, **options: object) -> subprocess.Popen:
+    """A command in a repository that goes on by itself, and hears all signals: a test may be run under nohup, say."""
+
+    def hear() -> None:
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
+    return subprocess.Popen(
+        [str(part) for part in command], cwd=root, env=environment(root), preexec_fn=hear, **options
     )

@@ -16,7 +16,7 @@ from shared.files import read_json, write_json
 from shared.report.layout import runs_needed
 from shared.report.paper import owners, targets
 from shared.run import spec
-from tests.repository import copy_of_this, environment, run
+from tests.repository import copy_of_this, run, start
 
 OXFORD = ("hmvae", "oxford_flower")
 TARGETS = ["results/table2_oxford_flower.tex", "figures/fig7_oxford_flower_samples.pdf"]
@@ -259,15 +259,9 @@ def miniature(root):
 COMMAND = ("snakemake", *TARGETS, "--cores", "2", "--config", "device=cpu")
 
 
-def start(root, *command):
-    """A command in the background, the first process of a session of its own, that ignores no signal."""
-
-    def hear():  # these tests may run under nohup, or in the background of a script
-        for number in (signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-
-    options = {"cwd": root, "env": environment(root), "start_new_session": True, "preexec_fn": hear}
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+def alone(root, *command):
+    """A command in the background, the first process of a session of its own."""
+    return start(root, *command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def wait_until(happened, process, seconds=300):
@@ -280,7 +274,7 @@ def wait_until(happened, process, seconds=300):
 
 def kill_half_way(root):
     """Start the command and kill it and all its jobs once the first model is trained."""
-    with start(root, *COMMAND) as process:
+    with alone(root, *COMMAND) as process:
         wait_until(lambda: list(root.glob("runs/demo/hmvae/*/*/seed0/train.json")), process)
         os.killpg(process.pid, signal.SIGKILL)
     assert not list(root.glob("results/*.tex"))
@@ -335,7 +329,7 @@ def test_told_to_stop_alone_the_workflow_stops_its_training_which_continues_to_t
     log = stopped / "logs" / folder.relative_to("runs") / "train.log"
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         log.unlink(missing_ok=True)
-        with start(stopped, *command) as process:
+        with alone(stopped, *command) as process:
             wait_until(lambda: log.exists() and "epoch " in log.read_text().partition("\n")[2], process)
             process.send_signal(number)
             assert process.wait(timeout=20) == 1

@@ -24,7 +24,7 @@ shift
 PATH=$PATH:/usr/sbin:/sbin
 hostname trial
 ip link set lo up
-ip address add 10.255.255.254/32 dev lo  # getaddrinfo wants an address beside 127.0.0.1
+ip address add 10.255.255.254/32 dev lo  # getaddrinfo hangs without an address beside 127.0.0.1
 # Jobs drop SLURM_CONF, so the configuration has to lie where all of SLURM looks for it.
 mount -t tmpfs tmpfs /etc/slurm
 cd /etc/slurm
@@ -55,12 +55,11 @@ PartitionName=low Nodes=trial Default=YES PriorityTier=1
 PartitionName=high Nodes=trial PriorityTier=2
 CONF
 cd - > /dev/null
-munged --key-file=/etc/slurm/key --socket=/etc/slurm/socket --pid-file=/etc/slurm/munged.pid \
+munged --origin=127.0.0.1 --key-file=/etc/slurm/key --socket=/etc/slurm/socket --pid-file=/etc/slurm/munged.pid \
     --log-file=/etc/slurm/munged.log --seed-file=/etc/slurm/seed
 slurmctld
 slurmd
-for _ in $(seq 60); do
-    [ "$(sinfo --noheader --partition=low --format=%T 2> /dev/null)" != idle ] || break
-    sleep 0.5
-done
+ready() { [ "$(sinfo --noheader --partition=low --format=%T 2> /dev/null)" = idle ]; }
+for _ in $(seq 60); do ready && break || sleep 0.5; done
+ready || { cat /etc/slurm/*.log >&2; echo "error: SLURM did not start" >&2; exit 1; }
 "$@"

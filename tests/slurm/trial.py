@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.repository import copy_of_this, environment, run
+from tests.repository import copy_of_this, run, start
 
 TABLE = "results/table1_mnist.tex"
 FILES = [f"results/table1_mnist.{suffix}" for suffix in ("csv", "md", "paired.csv", "tex")]
@@ -53,7 +53,7 @@ def submitted(root, target, *options):
     profile = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "5")
     command = [sys.executable, "-m", "snakemake", target, *profile, *options, "--config", "device=cpu"]
     with (root / "said").open("w") as said:
-        process = subprocess.Popen(command, cwd=root, env=environment(root), stdout=said, stderr=said)
+        process = start(root, *command, stdout=said, stderr=said)
     try:
         yield process
     finally:
