@@ -14,12 +14,24 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-sys.path.insert(0, workflow.basedir)
+HERE = os.path.realpath(workflow.basedir)
+if not os.path.samefile(HERE, os.curdir):
+    raise WorkflowError(
+        f"the workflow runs in its own folder: cd {HERE}, or add --directory {HERE}"
+    )
+sys.path.insert(0, HERE)
 from shared.data import ledger
 from shared.data.sources import source_of
 from shared.errors import InputError
-from shared.report.paper import check, figure_of, owners, runs_at, table_of
-from shared.run import config as configuration, fingerprint, spec
+from shared.report.paper import (
+    check,
+    check_target,
+    figure_of,
+    owners,
+    runs_at,
+    table_of,
+)
+from shared.run import config as configuration, fingerprint, spec, stopping
 from shared.run.threads import share_of
 
 min_version("9.0")
@@ -57,12 +69,17 @@ try:
     }
     for part in DATA.values():
         source_of(part["name"], part["source"])
+    # Snakemake reads this file before it looks for targets, and says of any that it finds no rule.
+    for word in sys.argv[1:]:
+        check_target(word, {"results": TABLES, "figures": FIGURES})
 except InputError as error:
     raise WorkflowError(str(error))
 
-# A GPU is one token, so that one job at a time uses it (profiles/default limits the tokens to one).
+# A GPU is one token, so that one job at a time uses it (profiles/default limits the tokens to one). Jobs may run on
+# another machine than this one, which `cuda` says.
 GPU = int(
-    config["device"] in ("auto", "cuda") and shutil.which("nvidia-smi") is not None
+    config["device"] == "cuda"
+    or (config["device"] == "auto" and shutil.which("nvidia-smi") is not None)
 )
 
 
@@ -158,10 +175,15 @@ def all_figures(paper=None):
     ]
 
 
+# These take seconds, less than a cluster's queue.
 localrules:
     all,
     tables,
     figures,
+    architecture,
+    aggregate,
+    render,
+    figure,
 
 
 rule all:
@@ -211,8 +233,15 @@ for dataset in ledger.groups():
 
 
 def raw_files(wildcards):
+    """What data are prepared from. What is missing is an error at once; data that lie there prepared need it no more."""
     part = DATA[wildcards.dataset]
     groups = source_of(part["name"], part["source"]).groups
+    if not os.path.exists(f"runs/{SCALE}/data/{wildcards.dataset}/data.json"):
+        try:
+            for group in groups:
+                ledger.check_present(config["data_root"], group, part)
+        except InputError as error:
+            raise WorkflowError(str(error))
     return [
         file
         for group in groups
@@ -432,7 +461,7 @@ rule aggregate:
         ),
     shell:
         "python -m shared.stages.aggregate --paper {params.paper} --table {wildcards.table} --scale {params.scale}"
-        " --margins {input.margins} --metrics {input.runs} --out {output.table} > {log} 2>&1"
+        " --margins {input.margins:q} --metrics {input.runs} --out {output.table} > {log} 2>&1"
 
 
 rule render:
@@ -519,6 +548,12 @@ rule figure:
     shell:
         "python -m shared.stages.figure --paper {params.paper} --figure {wildcards.figure} --scale {params.scale}"
         " {params.shown} --out-prefix {params.prefix} > {log} 2>&1"
+
+
+onstart:
+    # On a cluster Snakemake does its part: it cancels the jobs on SIGINT, and waits for them on SIGTERM.
+    if workflow.local_exec:
+        stopping.stop_jobs_too()
 
 
 onsuccess:

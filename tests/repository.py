@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from shared.files import sha256_of, write_json
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("Snakefile", "config", "envs", "papers", "profiles", "pyproject.toml", "shared")
+PARTS = ("README.md", "Snakefile", "config", "envs", "papers", "profiles", "pyproject.toml", "shared")
 
 EXPERIMENTS = """\
 paper: tiny
@@ -147,3 +148,15 @@ def other_pythons() -> dict[int, Path | str]:
             if answer.stdout == f"{minor}\n" and minor != sys.version_info[1]:
                 found[minor] = place
     return found
+
+
+def start(root: Path, *command: object, **options: object) -> subprocess.Popen:
+    """A command in a repository that goes on by itself, and hears all signals: a test may be run under nohup, say."""
+
+    def hear() -> None:
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
+    return subprocess.Popen(
+        [str(part) for part in command], cwd=root, env=environment(root), preexec_fn=hear, **options
+    )

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shared.files import read_json
+from shared.files import read_json, write_json
 from shared.report.layout import runs_needed
 from shared.report.paper import owners, targets
 from shared.run import spec
-from tests.repository import copy_of_this, environment, run
+from tests.repository import copy_of_this, run, start
 
 OXFORD = ("hmvae", "oxford_flower")
 TARGETS = ["results/table2_oxford_flower.tex", "figures/fig7_oxford_flower_samples.pdf"]
@@ -138,11 +138,57 @@ def test_a_wrong_setting_is_one_line_that_names_the_key(fresh, setting, words):
     assert "Traceback" not in said(result)
 
 
-def test_a_mistyped_target_is_named(fresh):
-    result = run(fresh, "snakemake", "results/table2_oxford_flour.tex", "--cores", "2", "--dry-run")
+def test_a_margin_that_is_missing_is_noticed_before_anything_runs(fresh, tmp_path):
+    margins = tmp_path / "my margins.yaml"
+    lines = (fresh / "config/margins.yaml").read_text().splitlines(keepends=True)
+    margins.write_text("".join(line for line in lines if not line.startswith("image/recall")))
+    command = ("snakemake", TARGETS[0], "-np", "--config", f"margins={margins}")
+    result = run(fresh, *command)
     assert result.returncode == 1
-    assert "No rule to produce results/table2_oxford_flour.tex" in said(result)
+    assert "margins: none for metric 'image/recall' in '%'; declare one" in said(result)
+    margins.write_text("".join(lines))
+    assert f"--margins '{margins}'" in said(run(fresh, *command))
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("results/table2_oxford_flour.tex", "no such target; did you mean results/table2_oxford_flower.tex?"),
+        ("results/table1_digit_classification.tex", "planned, but not there yet"),
+    ],
+)
+def test_a_target_that_is_not_there_is_named(fresh, target, words):
+    result = run(fresh, "snakemake", target, "--dry-run")
+    assert result.returncode == 1
+    assert f"{target}: {words}" in said(result)
     assert "Traceback" not in said(result)
+
+
+def test_missing_files_are_named_by_a_dry_run_unless_they_are_prepared(fresh, tmp_path):
+    command = ("snakemake", TARGETS[0], "--dry-run", "--config", "scale=reduced", f"data_root={tmp_path}")
+    result = run(fresh, *command)
+    assert result.returncode == 1
+    assert f"{tmp_path}/oxford_flower/102flowers.tgz: missing; run `python -m shared.data.download" in said(result)
+    root = copy_of_this(tmp_path / "copied")
+    prepared = spec.data_stages(spec.data_part(*OXFORD, "reduced"))[0]
+    write_json(root / "runs/reduced/data" / spec.data_key(prepared) / "data.json", {})
+    assert run(root, *command).returncode == 0
+
+
+def test_in_another_folder_the_workflow_says_where_it_runs(fresh, tmp_path):
+    command = ("snakemake", "--dry-run", TARGETS[0], "--snakefile", fresh / "Snakefile")
+    for directory in ([], ["--directory", "."]):
+        result = run(tmp_path, *command, *directory)
+        assert result.returncode == 1
+        assert f"the workflow runs in its own folder: cd {fresh}, or add --directory {fresh}" in said(result)
+    assert run(tmp_path, *command, "--directory", fresh).returncode == 0
+
+
+def test_a_gpu_is_asked_for_where_this_machine_has_none(fresh):
+    """The login node of a cluster, say."""
+    shown = said(run(fresh, "snakemake", TARGETS[0], "--dry-run", "--config", "device=cuda"))
+    jobs = [shown.count(f"\nrule {rule}:") for rule in ("train", "encode", "evaluate")]
+    assert shown.count(", gpu=1,") == sum(jobs) > 0
 
 
 def test_a_home_that_cannot_be_written_is_no_obstacle(fresh):
@@ -213,23 +259,24 @@ def miniature(root):
 COMMAND = ("snakemake", *TARGETS, "--cores", "2", "--config", "device=cpu")
 
 
+def alone(root, *command):
+    """A command in the background, the first process of a session of its own."""
+    return start(root, *command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_until(happened, process, seconds=300):
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def kill_half_way(root):
     """Start the command and kill it and all its jobs once the first model is trained."""
-    with subprocess.Popen(
-        COMMAND,
-        cwd=root,
-        env=environment(root),
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        deadline = time.monotonic() + 300
-        while not list(root.glob("runs/demo/hmvae/*/*/seed0/train.json")) and time.monotonic() < deadline:
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.05)
+    with alone(root, *COMMAND) as process:
+        wait_until(lambda: list(root.glob("runs/demo/hmvae/*/*/seed0/train.json")), process)
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
     assert not list(root.glob("results/*.tex"))
 
 
@@ -262,6 +309,39 @@ def test_killed_half_way_and_run_again_it_ends_with_the_same_bytes(tmp_path):
     # neither other cores, nor another spelling of where data lie, nor another choice of device trains anything again
     other = run(whole, "snakemake", *TARGETS, "--cores", "8", "--config", "device=auto", "data_root=./data")
     assert "Nothing to be done" in said(other)
+
+
+@pytest.mark.torture
+@pytest.mark.slow_torture
+def test_told_to_stop_alone_the_workflow_stops_its_training_which_continues_to_the_same_bytes(tmp_path):
+    """As systemd, `docker stop` and `kill` do it: no job hears of it but through Snakemake."""
+
+    def change(content):
+        content["experiments"]["mnist"]["training"]["epochs"]["demo"] = 6
+
+    whole, stopped = copy_of_this(tmp_path / "whole"), copy_of_this(tmp_path / "stopped")
+    folder = Path("runs/demo/mhvae/mnist/mvae/seed0")
+    command = ("snakemake", f"{folder}/train.json", "--cores", "2", "--config", "device=cpu")
+    for root in (whole, stopped):
+        edit(root, change, "mhvae")
+    assert run(whole, *command).returncode == 0
+
+    log = stopped / "logs" / folder.relative_to("runs") / "train.log"
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        log.unlink(missing_ok=True)
+        with alone(stopped, *command) as process:
+            wait_until(lambda: log.exists() and "epoch " in log.read_text().partition("\n")[2], process)
+            process.send_signal(number)
+            assert process.wait(timeout=20) == 1
+            with pytest.raises(ProcessLookupError):
+                os.killpg(process.pid, 0)  # nobody of the session is left
+        assert (stopped / folder / "checkpoint.pt").exists()
+        assert not (stopped / folder / "weights.pt").exists()
+    result = run(stopped, *command)
+    assert result.returncode == 0, said(result)
+    assert "resuming at epoch" in log.read_text()
+    weights = folder / "weights.pt"
+    assert filecmp.cmp(whole / weights, stopped / weights, shallow=False)
 
 
 def test_a_model_that_diverges_is_a_result_beside_the_others(tmp_path):

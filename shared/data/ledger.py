@@ -4,8 +4,9 @@ Snakemake reads it through this module, so it imports neither torch nor pandas.
 """
 
 import hashlib
+import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 
@@ -46,9 +47,13 @@ class Entry:
     url: str | None = None
     gdrive: str | None = None
     checksum: Checksum | None = None
-    required: bool = True
+    only_with: Mapping[str, str] = field(default_factory=dict)
     alternatives: tuple[str, ...] = ()
     by_hand: str = ""
+
+    @property
+    def required(self) -> bool:
+        return not self.only_with
 
     @property
     def fetchable(self) -> bool:
@@ -88,21 +93,27 @@ def locate(data_root: str | Path, entry: Entry) -> Path | None:
     return None
 
 
-def require(data_root: str | Path, group: str, key: str) -> Path:
-    """As `locate`, and checked, so that nobody reads what is not the official file.
-
-    InputError: there is no local file, or it is not the right one; the line says what to fetch and where to put it.
-    """
+def find(data_root: str | Path, group: str, key: str) -> Path:
+    """As `locate`. InputError: there is no local file; the line says what to fetch and where to put it."""
     wanted = entry(group, key)
-    own, found = Path(data_root) / wanted.path, locate(data_root, wanted)
-    how = f"{wanted.by_hand} It belongs in {own.parent}"
-    if wanted.fetchable:
-        how = f"run `python -m shared.data.download --dataset {group} --data-root {data_root}`"
+    found = locate(data_root, wanted)
     if found is None:
-        raise InputError(f"{own}: missing; {how}")
-    if problem := fault(data_root, wanted, found):
-        raise InputError(f"{found}: {problem}; delete it and fetch it again: {how}")
+        raise InputError(f"{Path(data_root) / wanted.path}: missing; {_how(data_root, group, wanted)}")
     return found
+
+
+def require(data_root: str | Path, group: str, key: str) -> Path:
+    """As `find`, and checked, so that nobody reads what is not the official file. InputError: it is not, too."""
+    wanted, found = entry(group, key), find(data_root, group, key)
+    if problem := fault(data_root, wanted, found):
+        raise InputError(f"{found}: {problem}; delete it and fetch it again: {_how(data_root, group, wanted)}")
+    return found
+
+
+def _how(data_root: str | Path, group: str, entry: Entry) -> str:
+    if entry.fetchable:
+        return f"run `python -m shared.data.download --dataset {group} --data-root {shlex.quote(str(data_root))}`"
+    return f"{entry.by_hand} It belongs in {(Path(data_root) / entry.path).parent}"
 
 
 def fault(data_root: str | Path, entry: Entry, path: Path) -> str | None:
@@ -137,6 +148,13 @@ def official(data_root: str | Path, group: str, files: Mapping[str, Path]) -> bo
         or (wanted[key].checksum is None and path.name == Path(wanted[key].path).name)
         for key, path in files.items()
     )
+
+
+def check_present(data_root: str | Path, group: str, options: Mapping[str, object]) -> None:
+    """InputError: a file is missing that a data set with these options needs. Looks for names, reads nothing."""
+    for each in entries(group):
+        if each.only_with.items() <= options.items():
+            find(data_root, group, each.key)
 
 
 def present_files(data_root: str | Path, group: str) -> list[Path]:

@@ -4,6 +4,9 @@
 matplotlib, and no paper's tables.py and figures.py may: the workflow reads them all before it starts anything.
 """
 
+import re
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -109,6 +112,22 @@ def check(path: Path) -> None:
                 claims_of(paper, table)
             else:
                 printed_of(paper, table)
+
+
+def check_target(target: str, known: Mapping[str, Collection[str]]) -> None:
+    """That a table or figure on a command line is known: {folder: names}. Any other word is none.
+
+    InputError: it is planned, README.md says, or there is none of this name; what is nearest to it, then.
+    """
+    found = re.fullmatch(rf"({'|'.join(known)})/([^/.]+)(\.(tex|md|csv|paired\.csv|pdf|png))", target)
+    if found is None or found[2] in known[found[1]]:
+        return
+    folder, name, suffix, _ = found.groups()
+    if re.search(rf"^\| {folder}/{name}\.\w+ \|.*\| planned \|$", Path("README.md").read_text("utf-8"), re.MULTILINE):
+        raise InputError(f"{target}: planned, but not there yet; README.md lists what is")
+    near = get_close_matches(name, known[folder], 1)
+    advice = f"did you mean {folder}/{near[0]}{suffix}?" if near else "README.md lists what there is"
+    raise InputError(f"{target}: no such target; {advice}")
 
 
 def _check_names(paper: str, file: str, columns: list[str], kind: type[Target]) -> None:

@@ -2,7 +2,6 @@
 
 import sys
 import time
-import traceback
 from datetime import timedelta
 from types import TracebackType
 from typing import TextIO
@@ -10,8 +9,6 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
-
-from shared.errors import describe
 
 LINE_SECONDS = 15.0
 
@@ -43,11 +40,6 @@ class Progress:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.bar:
             self.bar.stop()
-        if isinstance(error, Exception) and self.log:
-            # the terminal shows the error as well; whoever reads only the log must find it there
-            line = describe(error)
-            text = f"error: {line}\n" if line else "".join(traceback.format_exception(error))
-            print(text, end="", file=self.log, flush=True)
 
     def say(self, text: str) -> None:
         """A plain line, to the log and, without a bar, to the terminal."""

@@ -4,6 +4,7 @@ Imports torch where it is needed, so that a lock can be had before.
 """
 
 import signal
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,20 @@ def save(path: Path, value: Any) -> None:
 
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         try:
-            torch.save(value, file)
+            torch.save(_with_one_of_each_text(value), file)
         except RuntimeError as error:  # torch's own words for what the system said
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
+
+
+def _with_one_of_each_text(value: Any) -> Any:
+    """Pickle stores a text once per object, of which a state that was read has others than one that was not."""
+    if type(value) is dict:
+        return {_with_one_of_each_text(key): _with_one_of_each_text(each) for key, each in value.items()}
+    if type(value) is list:
+        return list(map(_with_one_of_each_text, value))
+    return sys.intern(value) if type(value) is str else value
 
 
 def discard_damaged(folder: Path) -> list[str]:

@@ -6,11 +6,12 @@ checkpoint.pt has the state, from which the same command continues. It makes a l
 """
 
 import argparse
+import traceback
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.errors import run_cli
+from shared.errors import describe, run_cli
 from shared.files import sha256_of, write_json
 from shared.run import spec as specification
 from shared.run.threads import limit_threads
@@ -28,6 +29,19 @@ def main() -> None:
     parser.add_argument("--progress", choices=("bar", "lines"), default="bar")
     parser.add_argument("--log", type=Path, help="file for plain lines of progress")
     arguments = parser.parse_args()
+    try:
+        train(arguments)
+    except Exception as error:
+        if arguments.log:  # whoever reads only the log, on a cluster say, must find there why it ends
+            line = describe(error)
+            text = f"error: {line}\n" if line else "".join(traceback.format_exception(error))
+            arguments.log.parent.mkdir(parents=True, exist_ok=True)
+            with arguments.log.open("a", encoding="utf-8") as log:
+                log.write(text)
+        raise
+
+
+def train(arguments: argparse.Namespace) -> None:
     spec = specification.from_arguments(arguments)
     threads = limit_threads(spec["training"]["threads"])
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import gdown
 import pytest
 
-from shared.data import download, ledger
+from shared.data import captioned_files, download, ledger
 from shared.data.download import fetch
 from shared.data.ledger import Checksum, Entry
 from shared.errors import InputError
@@ -404,6 +404,32 @@ def test_present_files_prefers_the_official_name(tmp_path: Path) -> None:
     assert ledger.present_files(tmp_path, "oxford_flower") == [folder / "102flowers_64.tar"]
     (folder / "102flowers.tgz").touch()
     assert ledger.present_files(tmp_path, "oxford_flower") == [folder / "102flowers.tgz"]
+
+
+def test_a_missing_file_is_known_without_reading_any(tmp_path: Path) -> None:
+    folder = tmp_path / "oxford_flower"
+    folder.mkdir()
+    (folder / "102flowers.tgz").touch()
+    (folder / "cvpr2016_flowers").mkdir()
+    plain = {"caption_features": "trained", "image_features": "trained"}
+    with pytest.raises(InputError, match=r"\A\S+imagelabels\.mat: missing; run `[^\n]+` *\Z"):
+        ledger.check_present(tmp_path, "oxford_flower", plain)
+    (folder / "imagelabels.mat").touch()
+    ledger.check_present(tmp_path, "oxford_flower", plain)
+    for option, file in ({"caption_features": "char_cnn_rnn"}, "train"), ({"image_features": "res101"}, "res101"):
+        with pytest.raises(InputError, match=rf"oxford_flower/{file}[^\n]+: missing; Download [^\n]+ belongs in \S+\Z"):
+            ledger.check_present(tmp_path, "oxford_flower", plain | option)
+
+
+def test_options_that_need_a_file_are_options() -> None:
+    """Of a data set that reads exactly these files, and no others, when it has the option."""
+    for group in ("oxford_flower", "cub"):
+        needing = {entry.key: dict(entry.only_with) for entry in ledger.entries(group) if not entry.required}
+        for option in needing.values():
+            captioned_files.Options(**option)
+        captions = {key for key, option in needing.items() if option == {"caption_features": "char_cnn_rnn"}}
+        assert captions == set(captioned_files._EMBEDDING_KEYS)
+        assert {*needing} - captions == {"image_features"}
 
 
 def test_pipes_and_links_to_themselves_are_no_files(tmp_path: Path) -> None:

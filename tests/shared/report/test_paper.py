@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import InputError
 from shared.report.layout import TextColumn, TextTable, words
-from shared.report.paper import check, claims_of, printed_of, reported_of, runs_at, table_of
+from shared.report.paper import check, check_target, claims_of, printed_of, reported_of, runs_at, table_of
 from shared.report.reported import COLUMNS, TEXT_COLUMNS, PrintedLayer
 from tests.shared.report.example import paper_in
 
@@ -179,3 +179,31 @@ def test_a_claim_about_no_table_or_no_cell_is_refused(paper, old, new, message):
     (paper / "claims.yaml").write_text(f"claims: [{CLAIM.replace(old, new)}]")
     with pytest.raises(InputError, match=rf"claims\.yaml: claim 'mine': {message}"):
         claims_of("small", table_of("small", "t"))
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("results/t9_planned.tex", r"planned, but not there yet; README\.md lists what is"),
+        ("results/t9_planned.md", r"planned, but not there yet; README\.md lists what is"),
+        ("results/t1_flour.paired.csv", r"no such target; did you mean results/t1_flower\.paired\.csv\?"),
+        ("figures/t9_planned.pdf", r"no such target; README\.md lists what there is"),
+    ],
+)
+def test_a_target_that_cannot_be_made_is_one_line(tmp_path, monkeypatch, target, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "README.md").write_text(
+        "| results/t9_planned.tex | Table 9 | planned |\n| results/t1_flower.tex | Table 1 | **available** |\n"
+    )
+    known = {"results": ["t1_flower"], "figures": ["f1"]}
+    with pytest.raises(InputError, match=rf"\A{target}: {words}\Z"):
+        check_target(target, known)
+    for fine in (
+        "results/t1_flower.md",
+        "all",
+        "runs/t9_planned.tex",
+        "results/x.tex/y",
+        "margins=results/x.tex",
+        "-n",
+    ):
+        check_target(fine, known)

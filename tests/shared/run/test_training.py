@@ -341,6 +341,7 @@ def test_a_run_interrupted_after_any_step_ends_with_the_same_weights(spec, point
         assert again.restore(path).startswith("resuming")
         assert same(finish(again, path), expected)
         assert again.position.history == whole.position.history
+        assert (path / "weights.pt").read_bytes() == (tmp_path / "whole" / "weights.pt").read_bytes()
 
 
 def test_a_checkpoint_of_something_else_is_not_continued(spec, points, checkpoint, monkeypatch):
@@ -724,3 +725,20 @@ def test_what_a_user_can_mend_is_one_line(repository, out, log, words):
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
     assert words in result.stderr.splitlines()[-1]
+
+
+DEFECT = """
+from shared.errors import run_cli
+from shared.stages import train
+train.limit_threads = None
+run_cli(train.main)
+"""
+
+
+def test_what_fails_before_training_stands_in_the_log_too(repository):
+    log = repository / "logs" / "early.log"
+    result = train(repository, "pyproject.toml/run", "--log", log)
+    assert log.read_text().splitlines() == result.stderr.splitlines()[-1:]
+    result = run(repository, sys.executable, "-c", DEFECT, *OPTIONS.split(), "--out", "runs/x", "--log", log)
+    assert "Traceback" in result.stderr
+    assert log.read_text().splitlines()[-1] == result.stderr.splitlines()[-1] != ""
