@@ -42,6 +42,7 @@ def main() -> None:
 
 
 def train(arguments: argparse.Namespace) -> None:
+    """One run, into its folder."""
     spec = specification.from_arguments(arguments)
     threads = limit_threads(spec["training"]["threads"])
 

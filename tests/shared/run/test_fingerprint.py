@@ -745,7 +745,7 @@ print(json.dumps(sorted(ran)), file=sys.stderr)
 """
 # Parts of a stage that touch no number: they name, report and guard.
 COMMANDS = {
-    *(("shared.stages.train", name) for name in ("main", "outcome")),
+    *(("shared.stages.train", name) for name in ("main", "train", "outcome")),
     *(("shared.run.devices", name) for name in ("choose_device", "describe_device")),
     ("shared.stages.evaluate", "main"),
 }
