@@ -120,18 +120,6 @@ def environment(root: Path, **more: str) -> dict[str, str]:
     return inherited | {"PATH": path, "OMP_NUM_THREADS": "1", "XDG_CONFIG_HOME": f"{root}/.config"} | more
 
 
-def run(root: Path, *command: object, **more: str) -> subprocess.CompletedProcess[str]:
-    """A command in a repository; `more` are environment variables."""
-    return subprocess.run(
-        [str(part) for part in command],
-        cwd=root,
-        env=environment(root, **more),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def start(root: Path, *command: object, **options: object) -> subprocess.Popen:
     """A command in a repository that goes on by itself, and hears all signals: a test may be run under nohup, say."""
 
@@ -141,4 +129,16 @@ def start(root: Path, *command: object, **options: object) -> subprocess.Popen:
 
     return subprocess.Popen(
         [str(part) for part in command], cwd=root, env=environment(root), preexec_fn=hear, **options
+    )
+
+
+def run(root: Path, *command: object, **more: str) -> subprocess.CompletedProcess[str]:
+    """A command in a repository; `more` are environment variables."""
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=root,
+        env=environment(root, **more),
+        capture_output=True,
+        text=True,
+        check=False,
     )

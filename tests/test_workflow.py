@@ -332,7 +332,7 @@ def test_told_to_stop_alone_the_workflow_stops_its_training_which_continues_to_t
         with alone(stopped, *command) as process:
             wait_until(lambda: log.exists() and "epoch " in log.read_text().partition("\n")[2], process)
             process.send_signal(number)
-            assert process.wait(timeout=20) == 1
+            assert process.wait(timeout=60) == 1
             with pytest.raises(ProcessLookupError):
                 os.killpg(process.pid, 0)  # nobody of the session is left
         assert (stopped / folder / "checkpoint.pt").exists()

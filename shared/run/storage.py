@@ -21,6 +21,15 @@ class Interrupted(SystemExit):
     """Training was stopped by a signal after it saved its state."""
 
 
+def _with_one_of_each_text(value: Any) -> Any:
+    """Pickle stores a text once per object, of which a state that was read has others than one that was not."""
+    if type(value) is dict:
+        return {_with_one_of_each_text(key): _with_one_of_each_text(each) for key, each in value.items()}
+    if type(value) is list:
+        return list(map(_with_one_of_each_text, value))
+    return sys.intern(value) if type(value) is str else value
+
+
 def save(path: Path, value: Any) -> None:
     """torch.save, atomic, and with bytes that depend on the value alone: given a path, torch stores its name too."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -30,15 +39,6 @@ def save(path: Path, value: Any) -> None:
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
-
-
-def _with_one_of_each_text(value: Any) -> Any:
-    """Pickle stores a text once per object, of which a state that was read has others than one that was not."""
-    if type(value) is dict:
-        return {_with_one_of_each_text(key): _with_one_of_each_text(each) for key, each in value.items()}
-    if type(value) is list:
-        return list(map(_with_one_of_each_text, value))
-    return sys.intern(value) if type(value) is str else value
 
 
 def from_system(error: Exception) -> bool:

@@ -686,6 +686,23 @@ def test_a_run_that_diverges_is_recorded_as_a_result(repository):
     assert (out / "weights.pt").read_bytes() == weights
 
 
+DEFECT = """
+from shared.errors import run_cli
+from shared.stages import train
+train.limit_threads = None
+run_cli(train.main)
+"""
+
+
+def test_what_fails_before_training_stands_in_the_log_too(repository):
+    log = repository / "logs" / "early.log"
+    result = train(repository, "pyproject.toml/run", "--log", log)
+    assert log.read_text().splitlines() == result.stderr.splitlines()[-1:]
+    result = run(repository, sys.executable, "-c", DEFECT, *OPTIONS.split(), "--out", "runs/x", "--log", log)
+    assert "Traceback" in result.stderr
+    assert log.read_text().splitlines()[-1] == result.stderr.splitlines()[-1] != ""
+
+
 @pytest.mark.parametrize(
     ("out", "log", "words"),
     [
@@ -703,23 +720,6 @@ def test_what_a_user_can_mend_is_one_line(repository, out, log, words):
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
     assert words in result.stderr.splitlines()[-1]
-
-
-DEFECT = """
-from shared.errors import run_cli
-from shared.stages import train
-train.limit_threads = None
-run_cli(train.main)
-"""
-
-
-def test_what_fails_before_training_stands_in_the_log_too(repository):
-    log = repository / "logs" / "early.log"
-    result = train(repository, "pyproject.toml/run", "--log", log)
-    assert log.read_text().splitlines() == result.stderr.splitlines()[-1:]
-    result = run(repository, sys.executable, "-c", DEFECT, *OPTIONS.split(), "--out", "runs/x", "--log", log)
-    assert "Traceback" in result.stderr
-    assert log.read_text().splitlines()[-1] == result.stderr.splitlines()[-1] != ""
 
 
 def test_a_full_disk_while_saving_is_the_systems_own_error(monkeypatch):
