@@ -409,7 +409,7 @@ rule evaluate:
     threads: threads_of
     resources:
         gpu=GPU,
-        mem_mb=2000,
+        mem_mb=3000,
     params:
         spec=lambda wildcards: spec.canonical(resolved(wildcards)),
         code=lambda wildcards: fingerprint.of_evaluation(resolved(wildcards)),

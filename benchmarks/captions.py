@@ -57,8 +57,9 @@ def main() -> None:
     parser.add_argument("--network", type=Path, required=True, help="run of the char-CNN-RNN that completed them")
     arguments = parser.parse_args()
     prepare_torch(1)
-    spec = read_json(arguments.network / "train.json", "spec")["spec"]
-    network: CharCnnRnn = load_trained(spec, arguments.network / "weights.pt", torch.device("cpu"))
+    trained = read_json(arguments.network / "train.json", "spec", "weights_sha256")
+    weights = arguments.network / "weights.pt"
+    network: CharCnnRnn = load_trained(trained["spec"], weights, trained["weights_sha256"], torch.device("cpu"))
 
     def arrays(name: str) -> dict[str, Tensor]:
         splits = ("train", "val", "test")

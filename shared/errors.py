@@ -43,6 +43,8 @@ def validated(kind: type[BaseModel], content: Any, where: str) -> Any:
 _OS_ADVICE = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EFBIG: "larger than a limit (ulimit -f) or the file system allows; raise it or choose another folder",
+    errno.EIO: "the disk or the network folder fails; check it, and make copies while it can be read",
     errno.EROFS: "the file system is read-only; choose a folder that can be written",
     errno.EACCES: "permission denied; make the file or folder accessible, or choose another",
     errno.EPERM: "the system does not allow it; make the file or folder accessible, or choose another",
@@ -51,6 +53,18 @@ _OS_ADVICE = {
     errno.ELOOP: "a link that leads back to itself; replace it by the file itself",
     errno.EISDIR: "this is a folder, where a file belongs; remove it or choose another path",
 }
+
+
+def from_system(error: Exception) -> bool:
+    """Whether reading failed for a reason of the system's, so that the file may be good.
+
+    EINVAL is what libraries say of a file that was cut short.
+    """
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+
+
+def in_short(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip()}".split("\n")[0].rstrip(": ")
 
 
 def describe(error: Exception) -> str | None:

@@ -97,8 +97,14 @@ def write_points(folder: Path, seed: int = 0) -> None:
     points = np.random.default_rng(seed).normal(size=(20, 3)).astype(np.float32)
     np.save(folder / "x1_train.npy", points)
     np.save(folder / "labels_train.npy", np.arange(20) % 4)
-    about = {"description": "points", "sha256": sha256_of(folder / "x1_train.npy"), "stand_in": True, "official": False}
-    write_json(folder / "data.json", about)
+    describe(folder, description="points", sha256=sha256_of(folder / "x1_train.npy"))
+
+
+def describe(folder: Path, **about: object) -> None:
+    """data.json of the arrays that lie in a folder."""
+    known = {"description": "numbers", "sha256": "d", "stand_in": True, "official": False}
+    arrays = {path.stem: sha256_of(path) for path in sorted(folder.glob("*.npy"))}
+    write_json(folder / "data.json", known | about | {"arrays": arrays})
 
 
 def copy_of_this(root: Path) -> Path:
@@ -142,3 +148,15 @@ def run(root: Path, *command: object, **more: str) -> subprocess.CompletedProces
         text=True,
         check=False,
     )
+
+
+def other_pythons() -> dict[int, Path | str]:
+    """Other Pythons of this machine that the package supports, one for each version."""
+    found = {}
+    for minor in range(11, 20):
+        places = [shutil.which(f"python3.{minor}"), *Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python")]
+        for place in filter(None, places):
+            answer = run(ROOT, place, "-c", "import sys; print(sys.version_info[1])")
+            if answer.stdout == f"{minor}\n" and minor != sys.version_info[1]:
+                found[minor] = place
+    return found

@@ -1,6 +1,7 @@
 """A model of a few weights with everything a resumed run must get right: noise, buffers, momentum, named terms."""
 
 import os
+import signal
 import time
 from dataclasses import dataclass
 
@@ -13,7 +14,10 @@ from shared.models.contract import Loss, Trainable
 
 
 class Tiny(Trainable):
-    """A noisy autoencoder of `x` (B, 3). `TINY_PAUSE`: seconds per step; `TINY_NAN`: the step whose loss is NaN."""
+    """A noisy autoencoder of `x` (B, 3).
+
+    `TINY_PAUSE`: seconds per step; `TINY_NAN`: the step whose loss is NaN; `TINY_STOP`: the one in which SIGTERM comes.
+    """
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -24,6 +28,8 @@ class Tiny(Trainable):
     def loss(self, batch: dict[str, Tensor], epoch: int, samples: int, generator: Generator) -> Loss:
         time.sleep(float(os.environ.get("TINY_PAUSE", "0")))
         self.steps += 1
+        if self.steps == int(os.environ.get("TINY_STOP", "0")):
+            signal.raise_signal(signal.SIGTERM)
         hidden = self.encode(batch["x"])
         noisy = hidden + 0.1 * torch.randn((samples, *hidden.shape), generator=generator)
         error = (self.decode(noisy) - batch["x"]).square().mean()

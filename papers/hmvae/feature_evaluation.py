@@ -18,7 +18,6 @@ from shared.data.arrays import Split, load_array, load_captions
 from shared.metrics.likelihood import Estimate, Target, over_split, row
 from shared.metrics.protocol import Context, Evaluation, spread
 from shared.models.contract import Batch, fold, unfold
-from shared.models.experts import sample
 from shared.models.shared_latent import SharedLatentVAE
 
 IMAGE, CAPTION = "image", "caption"
@@ -99,15 +98,10 @@ def generate(model: SharedLatentVAE, given: Batch, target: str, samples: int, ge
 
     Without latent variables of its own, g^1:K ~ q(g | x_c). With them one g ~ q(g | x_c), and z_t^1:K ~ p(z_t | g).
     """
-    levels = model.levels(target)
-    latents, _ = model.sample_latents(given, 1 if levels else samples, generator, [])
-    latents["g"] = latents["g"].expand(samples, -1, -1)
-    state = model.top(target, fold(latents["g"]))
-    for level in levels:
-        p, _ = model.conditionals(target, level, state, None, samples)
-        z = sample(p, 1, generator)[0]
-        latents[f"z_{target}_{level}"] = unfold(z, samples)
-        state = model.below(target, level, state, z)
+    latents, _ = model.sample_latents(given, 1 if model.levels(target) else samples, generator, [])
+    g = latents["g"].expand(samples, -1, -1)
+    chain, _ = model.sample_chain(target, g, None, generator)
+    latents = {"g": g} | chain
     return model.likelihoods[target].mean(model.decode(latents, [target])[target])
 
 

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from shared.errors import InputError
-from shared.files import read_json
 from shared.models.contract import Batch
 
 # Smaller arrays are read into memory: rows are then gathered twice as fast as from a file that is mapped.
@@ -78,8 +76,3 @@ def load_array(path: Path) -> np.ndarray:
 def load_captions(folder: str | Path, split: str) -> np.ndarray:
     """The captions of a split as text, (N, captions per sample)."""
     return load_array(Path(folder) / f"captions_{split}.npy")
-
-
-def describe_data(folder: str | Path) -> dict[str, Any]:
-    """data.json of a prepared data set. InputError: it is missing or damaged."""
-    return read_json(Path(folder) / "data.json", "description", "sha256", "stand_in", "official")

@@ -10,18 +10,19 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
-import scipy.io
 from PIL import Image
 from pydantic import PositiveInt
 
 from shared.data import ledger
 from shared.data.archives import IMAGE_FORMATS, read_image, read_members
 from shared.data.captioned import CAPTION_DIM, CAPTIONS_PER_IMAGE, IMAGE_SIZE, Captioned, prepared
+from shared.data.matlab import read_variables
 from shared.data.prepared import SPLITS, DatasetOptions, ImageSize, Prepared
 from shared.data.restricted_pickle import load_arrays
 from shared.errors import InputError, damaged
 
 IMAGE_FEATURE_DIM = 2048
+LARGEST_TEXT = 2**25  # bytes of all captions and lists: those of CUB have some eight million
 _EMBEDDING_KEYS = ("embeddings_train", "embeddings_train_names", "embeddings_test", "embeddings_test_names")
 _CAPTION_MEMBER = re.compile(r"(?:^|/)text_c10/([^/]+)/([^/.]+)\.txt$")
 _CLASS_LIST_MEMBER = re.compile(r"(?:^|/)(train|val|test)classes\.txt$")
@@ -119,7 +120,11 @@ def read_captions(path: Path, class_name: re.Pattern) -> tuple[dict[str, list[st
     captions: dict[str, list[str]] = {}
     class_of: dict[str, int] = {}
     list_of: dict[int, str] = {}
+    size = 0
     for name, content in read_members(path, lambda n: bool(_CAPTION_MEMBER.search(n) or _CLASS_LIST_MEMBER.search(n))):
+        size += len(content)
+        if size > LARGEST_TEXT:
+            raise damaged(path, f"more than {LARGEST_TEXT} bytes of captions and lists")
         lines = [line.strip() for line in content.decode("utf-8", errors="replace").splitlines() if line.strip()]
         if match := _CAPTION_MEMBER.search(name):
             number = class_name.fullmatch(match[1])
@@ -149,13 +154,16 @@ def read_images(
     """Images by stem, uint8 (3, size, size), from an archive or a folder, in any format.
 
     Returns them, and the sorted stems of the images in folders called `class_name` that are not wanted.
-    InputError: a wanted image is missing or damaged; the line names it.
+    InputError: a wanted image is missing, damaged or there twice; the line names it.
     """
-    images, others = {}, []
+    images, others, found_in = {}, [], {}
     for name, content in read_members(path, lambda n: _stem(n) in wanted or _is_of_class(n, class_name)):
         if _stem(name) not in wanted:
             others.append(_stem(name))
             continue
+        if first := found_in.get(_stem(name)):
+            raise damaged(path, f"{first} and {name} are both of the image {_stem(name)}")
+        found_in[_stem(name)] = name
         square = centre_crop_and_resize(read_image(content, f"{path}: {name}"), size)
         images[_stem(name)] = np.asarray(square).transpose(2, 0, 1).copy()
     if missing := sorted(wanted - images.keys()):
@@ -182,24 +190,27 @@ def centre_crop_and_resize(image: Image.Image, size: int) -> Image.Image:
     return image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BILINEAR)
 
 
+@np.errstate(over="ignore")  # what float32 does not reach becomes infinity, which is refused
 def read_image_features(path: Path) -> dict[str, np.ndarray]:
     """Features by image, float32 (2048,), from a res101.mat: `features` (2048, N) and `image_files` (N, 1).
 
     InputError: it cannot be read, its arrays do not fit together, or features are not finite.
     """
-    try:
-        content = scipy.io.loadmat(path, variable_names=("features", "image_files"))
-        features = np.asarray(content["features"], np.float32).T
-        names = [str(cell.item()) for cell in content["image_files"].ravel()]
-    except Exception as error:  # scipy raises nearly anything for a damaged file
-        raise damaged(path, f"no MATLAB file with features and image_files ({type(error).__name__})") from None
-    if features.shape != (len(names), IMAGE_FEATURE_DIM):
+    content = read_variables(path, ("features", "image_files"))
+    features, names = content.get("features"), content.get("image_files")
+    if not isinstance(features, np.ndarray) or not isinstance(names, list):
+        raise damaged(path, "without features and image_files")
+    if features.shape != (IMAGE_FEATURE_DIM, len(names)):
         raise damaged(
-            path, f"features of shape {features.T.shape}, not {(IMAGE_FEATURE_DIM, len(names))} as for its image_files"
+            path, f"features of shape {features.shape}, not {(IMAGE_FEATURE_DIM, len(names))} as for its image_files"
         )
-    if not np.isfinite(features).all():
+    rows = features.T.astype(np.float32)
+    if not np.isfinite(rows).all():
         raise damaged(path, "features hold NaN or infinity")
-    return {_stem(name): row for name, row in zip(names, features, strict=True)}
+    of_image = {_stem(name): row for name, row in zip(names, rows, strict=True)}
+    if len(of_image) < len(names):
+        raise damaged(path, "features of an image are there twice")
+    return of_image
 
 
 def _embedding_files(dataset: str, data_root: str | Path) -> dict[str, Path]:
@@ -210,6 +221,7 @@ def _embedding_files(dataset: str, data_root: str | Path) -> dict[str, Path]:
         raise InputError(f"{error} scale=reduced runs without them") from None
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _read_embeddings(files: Mapping[str, Path], dimension: int) -> dict[str, np.ndarray]:
     """Image -> mean of its ten caption embeddings, float32 (dimension,); HMVAE, section 4.1.
 
@@ -218,7 +230,9 @@ def _read_embeddings(files: Mapping[str, Path], dimension: int) -> dict[str, np.
     means: dict[str, np.ndarray] = {}
     for part in ("train", "test"):
         path, names_path = files[f"embeddings_{part}"], files[f"embeddings_{part}_names"]
-        names, embeddings = _read_list(names_path), _read_list(path)
+        names, embeddings = load_arrays(names_path), load_arrays(path)
+        if not all(isinstance(name, str) for name in names):
+            raise damaged(names_path, "a name that is no string")
         if len(names) != len(embeddings):
             raise InputError(f"{path}: {len(embeddings)} images, but {names_path.name} names {len(names)}")
         for name, of_captions in zip(names, embeddings, strict=True):
@@ -227,17 +241,12 @@ def _read_embeddings(files: Mapping[str, Path], dimension: int) -> dict[str, np.
                 raise InputError(
                     f"{path}: embeddings of {name} have shape {shape}, not {(CAPTIONS_PER_IMAGE, dimension)}"
                 )
-            if not np.isfinite(of_captions).all():
+            if _stem(name) in means:
+                raise damaged(names_path, f"embeddings of {name} are there twice")
+            means[_stem(name)] = np.mean(of_captions, axis=0, dtype=np.float64).astype(np.float32)
+            if not np.isfinite(means[_stem(name)]).all():
                 raise damaged(path, f"embeddings of {name} hold NaN or infinity")
-            means[_stem(str(name))] = np.mean(of_captions, axis=0, dtype=np.float64).astype(np.float32)
     return means
-
-
-def _read_list(path: Path) -> list | np.ndarray:
-    content = load_arrays(path)
-    if not isinstance(content, list) and not (isinstance(content, np.ndarray) and content.ndim):
-        raise damaged(path, f"holds no list ({type(content).__name__})")
-    return content
 
 
 def _rows(by_stem: Mapping[str, np.ndarray], stems: list[str], where: Path, what: str) -> np.ndarray:

@@ -26,10 +26,13 @@ def fetch(entry: Entry, destination: Path) -> None:
 
     A transfer that was cut off or killed leaves a file with the suffix .part, which the next one continues.
     InputError: the address is dead or refuses, the connection keeps breaking, or this is not the official file, which
-    is removed.
+    is removed; or what would be continued is no file.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     arriving = destination.with_name(f"{destination.name}.unverified")
+    for begun in destination.parent.glob(f"{arriving.name}*"):
+        if begun.is_symlink() or not begun.is_file():
+            raise InputError(f"{begun}: in the way of a download; remove it")
     try:
         gdown.download(
             entry.url,

@@ -4,9 +4,8 @@ Snakemake reads it through this module, so it imports neither torch nor pandas.
 """
 
 import hashlib
-import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
@@ -16,6 +15,11 @@ from shared.errors import InputError
 from shared.files import sha256_of
 
 LEDGER = Path(__file__).with_name("ledger.yaml")
+# Features that data may have, and the files that hold them, which other data do without.
+FEATURES = {
+    "char_cnn_rnn": ("embeddings_train", "embeddings_train_names", "embeddings_test", "embeddings_test_names"),
+    "res101": ("image_features",),
+}
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,9 @@ class Entry:
     url: str | None = None
     gdrive: str | None = None
     checksum: Checksum | None = None
-    only_with: Mapping[str, str] = field(default_factory=dict)
+    required: bool = True
     alternatives: tuple[str, ...] = ()
     by_hand: str = ""
-
-    @property
-    def required(self) -> bool:
-        return not self.only_with
 
     @property
     def fetchable(self) -> bool:
@@ -93,27 +93,32 @@ def locate(data_root: str | Path, entry: Entry) -> Path | None:
     return None
 
 
-def find(data_root: str | Path, group: str, key: str) -> Path:
-    """As `locate`. InputError: there is no local file; the line says what to fetch and where to put it."""
-    wanted = entry(group, key)
-    found = locate(data_root, wanted)
-    if found is None:
-        raise InputError(f"{Path(data_root) / wanted.path}: missing; {_how(data_root, group, wanted)}")
-    return found
-
-
 def require(data_root: str | Path, group: str, key: str) -> Path:
-    """As `find`, and checked, so that nobody reads what is not the official file. InputError: it is not, too."""
-    wanted, found = entry(group, key), find(data_root, group, key)
+    """As `locate`, and checked, so that nobody reads what is not the official file.
+
+    InputError: there is no local file, or it is not the right one; the line says what to fetch and where to put it.
+    """
+    wanted = entry(group, key)
+    own, found = Path(data_root) / wanted.path, locate(data_root, wanted)
+    how = f"{wanted.by_hand} It belongs in {own.parent}"
+    if wanted.fetchable:
+        how = f"run `python -m shared.data.download --dataset {group} --data-root {data_root}`"
+    if found is None:
+        raise InputError(f"{own}: missing; {how}")
     if problem := fault(data_root, wanted, found):
-        raise InputError(f"{found}: {problem}; delete it and fetch it again: {_how(data_root, group, wanted)}")
+        raise InputError(f"{found}: {problem}; delete it and fetch it again: {how}")
     return found
 
 
-def _how(data_root: str | Path, group: str, entry: Entry) -> str:
-    if entry.fetchable:
-        return f"run `python -m shared.data.download --dataset {group} --data-root {shlex.quote(str(data_root))}`"
-    return f"{entry.by_hand} It belongs in {(Path(data_root) / entry.path).parent}"
+def check_present(data_root: str | Path, group: str, data: Mapping[str, object]) -> None:
+    """That the group's files are there which a data set, the specification's `data`, needs. Reads none of them.
+
+    InputError: one is missing; the line says what to fetch and where to put it.
+    """
+    optional = {key for features, keys in FEATURES.items() if features in data.values() for key in keys}
+    for each in entries(group):
+        if (each.required or each.key in optional) and not locate(data_root, each):
+            require(data_root, group, each.key)
 
 
 def fault(data_root: str | Path, entry: Entry, path: Path) -> str | None:
@@ -150,24 +155,34 @@ def official(data_root: str | Path, group: str, files: Mapping[str, Path]) -> bo
     )
 
 
-def check_present(data_root: str | Path, group: str, options: Mapping[str, object]) -> None:
-    """InputError: a file is missing that a data set with these options needs. Looks for names, reads nothing."""
-    for each in entries(group):
-        if each.only_with.items() <= options.items():
-            find(data_root, group, each.key)
-
-
 def present_files(data_root: str | Path, group: str) -> list[Path]:
     """The local files and folders of a group, in the ledger's order: what a data set made of it can read."""
     found = (locate(data_root, each) for each in entries(group))
     return [path for path in found if path is not None and (path.is_file() or path.is_dir())]
 
 
+def entries_in(folder: Path) -> list[Path]:
+    """All that is in a folder and its own folders, sorted; folders that it links to are not entered."""
+    found, folders = [], [folder]
+    while folders:
+        for each in folders.pop().iterdir():
+            (folders if each.is_dir() and not each.is_symlink() else found).append(each)
+    return sorted(found)
+
+
 def fingerprint(path: Path) -> dict[str, str | int]:
-    """Name, checksum and size of a file; for a folder, of the sorted list of its files' checksums and names."""
+    """Name, checksum and size of a file; for a folder, of the sorted list of its files' checksums and names.
+
+    Pipes, and links that leave the folder, are not of it: nobody reads them.
+    """
     if path.is_file():
         return {"file": path.name, "sha256": sha256_of(path), "bytes": path.stat().st_size}
-    files = sorted(each for each in path.rglob("*") if each.is_file())
+    own = path.resolve()
+    files = [
+        each
+        for each in entries_in(path)
+        if each.is_file() and not (each.is_symlink() and not each.resolve().is_relative_to(own))
+    ]
     listing = "".join(f"{sha256_of(each)}  {each.relative_to(path).as_posix()}\n" for each in files)
     digest = hashlib.sha256(listing.encode()).hexdigest()
     return {"file": path.name, "sha256": digest, "bytes": sum(each.stat().st_size for each in files)}

@@ -6,6 +6,8 @@ from torch import Tensor
 from shared.errors import InputError
 from shared.metrics.checks import require_features
 
+_ROUNDING = 1e-6
+
 
 class FeatureMoments:
     """Mean and covariance of a stream of features, in float64; memory is O(D²) however many there are.
@@ -53,7 +55,8 @@ def frechet_distance(first: FeatureMoments, second: FeatureMoments) -> float:
     features. The trace alone needs no such root: with Σ₁ = F₁F₁ᵀ and Σ₂ = F₂F₂ᵀ it is the sum of the singular
     values of F₁ᵀF₂.
 
-    InputError: fewer than two samples, or features of different dimensions.
+    InputError: fewer than two samples, features of different dimensions, or a distance below zero by more than rounding
+    can be: about 1e-16 of the traces between equal moments.
     """
     if first.mean.shape != second.mean.shape:
         raise InputError(
@@ -62,8 +65,10 @@ def frechet_distance(first: FeatureMoments, second: FeatureMoments) -> float:
     first_factor, second_factor = _factor(first.covariance), _factor(second.covariance)
     root_trace = np.linalg.svd(first_factor.T @ second_factor, compute_uv=False).sum()
     traces = np.square(first_factor).sum() + np.square(second_factor).sum()
-    distance = np.square(first.mean - second.mean).sum() + traces - 2 * root_trace
-    return max(float(distance), 0.0)  # equal moments leave rounding of either sign
+    distance = float(np.square(first.mean - second.mean).sum() + traces - 2 * root_trace)
+    if not distance >= -_ROUNDING * traces:
+        raise InputError(f"Fréchet distance: {distance:g} can't be; the libraries or the memory fail, evaluate again")
+    return max(distance, 0.0)
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from shared.data.arrays import Split, describe_data, load_split
+from shared.data.arrays import Split, load_split
+from shared.data.manifest import describe_data
+from shared.errors import InputError
 from shared.models.contract import MultimodalVAE
 from shared.run.seeds import derive_seed
 
@@ -54,9 +57,17 @@ def _loaded(folder: Path, name: str, modalities: tuple[tuple[str, str], ...], de
     return load_split(folder, name, dict(modalities), device)
 
 
+# What a metric of a unit can be. A log-likelihood of -6e13 nats is that of a decoder which is wrong by 100 in each of
+# 12,288 standardised dimensions, at the smallest scale there is, 1e-3; from 1e15 on float64 counts no tenths of a nat.
+# Weights with a wrong bit give 1e30 and more.
+POSSIBLE = {"nats": (-1e15, 1e15), "%": (0, 100)}
+ROUNDING = 1e-9  # of a share of 100 %
+CAUSES = "evaluate again; if it stays, the training failed (its curve is in train.json) or the protocol is wrong"
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """What a protocol found out about a run.
+    """What a protocol found out about a run. InputError: a row lacks something, or has a value that can't be.
 
     metrics: rows of metrics.json: key, variant, value, unit, samples, and where they are known standard_error (over
     test points), monte_carlo_error, and features, the name of what stands for the paper's own features.
@@ -68,6 +79,21 @@ class Evaluation:
     samples: dict[str, np.ndarray]
     protocol: str
     points: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for row in self.metrics:
+            if missing := {"key", "variant", "value", "unit", "samples"} - set(row):
+                raise InputError(f"the row {row} lacks {', '.join(sorted(missing))}; add it to the protocol")
+            low, high = POSSIBLE.get(row["unit"], (-inf, inf))
+            wrong = [name for name, value in row.items() if isinstance(value, float) and not isfinite(value)]
+            if not low - ROUNDING <= row["value"] <= high + ROUNDING:
+                wrong.append("value")
+            if wrong:
+                found = f"{wrong[0].replace('_', ' ')} {row[wrong[0]]} {row['unit']}".rstrip()
+                raise InputError(f"{row['key']} {row['variant']}: {found} can't be; {CAUSES}")
+        for metric, values in self.points.items():
+            if lost := int((~np.isfinite(values)).sum()):
+                raise InputError(f"{' '.join(metric)}: not finite at {lost} of {len(values)} points; {CAUSES}")
 
 
 def spread(points: int, total: int) -> Tensor:

@@ -117,15 +117,24 @@ class SharedLatentVAE(MultimodalVAE):
         g = sample(q_g, samples, generator)
         latents, log_q = {"g": g}, q_g.log_prob(g)
         for m in self.modalities if targets is None else [m for m in self.modalities if m in targets]:
-            state = self.top(m, fold(g))
-            for level in self.levels(m):
-                p, q = self.conditionals(m, level, state, evidence.get(m), samples)
-                proposal = p if q is None else q
-                z = sample(proposal, 1, generator)[0]
-                latents[f"z_{m}_{level}"] = unfold(z, samples)
-                log_q = log_q + unfold(proposal.log_prob(z), samples)
-                state = self.below(m, level, state, z)
+            chain, log_q_chain = self.sample_chain(m, g, evidence.get(m), generator)
+            latents, log_q = latents | chain, log_q + log_q_chain
         return latents, log_q
+
+    def sample_chain(self, m: str, g: Tensor, evidence: Any, generator: Generator) -> tuple[Latents, Tensor | float]:
+        """The modality's own latent variables given g (K, B, D), and their log-density (K, B), 0 where there are none.
+
+        From the posteriors, or without evidence from the conditional priors.
+        """
+        chain, log_q, state = {}, 0.0, self.top(m, fold(g))
+        for level in self.levels(m):
+            p, q = self.conditionals(m, level, state, evidence, len(g))
+            proposal = p if q is None else q
+            z = sample(proposal, 1, generator)[0]
+            chain[f"z_{m}_{level}"] = unfold(z, len(g))
+            log_q = log_q + unfold(proposal.log_prob(z), len(g))
+            state = self.below(m, level, state, z)
+        return chain, log_q
 
     def log_prior(self, latents: Latents) -> Tensor:
         g = latents["g"]

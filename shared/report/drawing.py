@@ -49,7 +49,7 @@ class Page:
         size = FONT - 0.5
         characters = int(self.height * 72 / (0.55 * size))  # that fit along the edge, an average one being so wide
         lines = fill(note, characters)
-        line = 1.15 * size / 72
+        line = 1.3 * size / 72
         width = self.width + max(0.0, (lines.count("\n") - 1) * line)  # there is room for two
         for axes in self.figure.axes:
             x, y, w, h = axes.get_position().bounds
@@ -58,7 +58,7 @@ class Page:
             text.set_x(text.get_position()[0] * self.width / width)
         self.figure.set_size_inches(width, self.height)
         self.width = width
-        style = {"rotation": 270, "color": "0.35", "size": size, "linespacing": 1.0}
+        style = {"rotation": 270, "color": "0.35", "size": size, "linespacing": 1.3}
         self.text(self.width - 0.02 - (lines.count("\n") + 1) * line / 2, self.height / 2, literal(lines), **style)
 
     def missing(self, x: float, y: float, width: float, height: float, reason: str) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from shared.errors import InputError
-from shared.files import read_json
+from shared.files import read_json, read_npz
 from shared.report.compare import DIVERGED, NOT_COMPARABLE, NOT_RUN, Margin, Margins, margin_for, verdict
 from shared.report.layout import Table, TextTable, cell_of
 from shared.report.reported import Cells, Reported, first_fault
@@ -151,6 +151,8 @@ def build(
     error from the random numbers of the evaluations alone. Blank where a metric does not tell its own.
     planned: the runs that there are at this scale; all where none are given.
     """
+    shown = {cell_of(row, column).run for row, column in table.cells()}
+    runs = [run for run in runs if run.name in shown]  # other tables' runs may be of other code
     lines = []
     for row, column in table.cells():
         source = cell_of(row, column)
@@ -278,8 +280,7 @@ def _points(run: Run, name: str) -> np.ndarray | None:
     file = run.folder / "points.npz" if run.folder else None
     if file is None or not file.exists():
         return None
-    with np.load(file, allow_pickle=False) as archive:
-        return archive.get(name)
+    return read_npz(file).get(name)
 
 
 def to_csv(frame: pd.DataFrame) -> str:

@@ -220,10 +220,11 @@ def _notes(table: Table, frame: pd.DataFrame, reported: Cells, panels: Sequence[
     mixed = frame["protocol"].str.contains(MIXED, regex=False)
     # A run that diverged was not evaluated: its protocol is the rest of another run's.
     left_out = frame["protocol"] == OTHER_SCALES
-    protocols = frame.loc[~_diverged(frame) & ~left_out, "protocol"].str.removesuffix(f"; {MIXED}")
+    evaluated = frame[~_diverged(frame) & ~left_out]
+    evaluated = evaluated.assign(protocol=evaluated["protocol"].str.removesuffix(f"; {MIXED}"))
     notes = [
-        ("Data", "; ".join(_distinct(frame["data"]))),
-        ("Protocol", "; ".join(_distinct(protocols))),
+        ("Data", _by_panel(frame, "data", panels)),
+        ("Protocol", _by_panel(evaluated, "protocol", panels)),
         ("Metrics", _substitutes(frame, reported)),
         ("Numbers", _spread_note(table, theirs)),
         ("Values", f"scale {frame['scale'].iloc[0]} runs fewer than the larger ones" if left_out.any() else ""),
@@ -241,8 +242,16 @@ def _diverged(frame: pd.DataFrame) -> pd.Series:
     return frame["verdict"].str.startswith(DIVERGED)
 
 
-def _distinct(texts: pd.Series) -> list[str]:
-    return [text for text in texts.unique() if text not in ("", NO_DATA)]
+def _by_panel(frame: pd.DataFrame, column: str, panels: Sequence[PanelView]) -> str:
+    """The different texts of a column, and where panels differ in theirs, whose each is."""
+    texts = frame.loc[~frame[column].isin(("", NO_DATA)), ["row", column]].drop_duplicates()
+    titles = {text: "" for text in texts[column]}
+    for each in (view.panel for view in panels):
+        of_panel = texts.loc[texts["row"].isin({row.reported for row in each.rows}), column].unique()
+        if len(titles) > 1 and len(of_panel) == 1 and each.title.plain:
+            titles[of_panel[0]] += f"{', ' if titles[of_panel[0]] else ''}{each.title.plain}"
+    separator = ". " if any(titles.values()) else "; "
+    return separator.join(f"{title}, {text}" if title else text for text, title in titles.items())
 
 
 def _substitutes(frame: pd.DataFrame, reported: Cells) -> str:

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 
 from shared.errors import InputError
+from shared.files import require_sha256
 from shared.models.contract import Trainable
 from shared.run import storage
 from shared.run.seeds import derive_seed
 from shared.run.threads import keep_freed_memory
 
-_AGAIN = "delete train.json beside it, if there is one, and run the workflow, which trains it"
+_AGAIN = "delete train.json beside it and run the workflow, which trains it"
 
 
 def choose_device(name: str) -> torch.device:
@@ -70,13 +71,15 @@ def build(spec: dict[str, Any]) -> Trainable:
     return model.to(memory_format=torch.channels_last)
 
 
-def load_trained(spec: dict[str, Any], weights: Path, device: torch.device) -> Trainable:
-    """The model of a specification with trained weights, ready for evaluation. InputError: the file does not fit."""
+def load_trained(spec: dict[str, Any], weights: Path, sha256: str, device: torch.device) -> Trainable:
+    """The model of a specification with trained weights, ready for evaluation.
+
+    InputError: the file does not fit, or is not the one whose checksum train.json has.
+    """
+    require_sha256(weights, sha256, _AGAIN)
     model = build(spec)
     try:
         model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["model"])
-    except FileNotFoundError:
-        raise InputError(f"{weights}: no such file; {_AGAIN}") from None
     except Exception as error:  # damage ends in errors of any kind
         if storage.from_system(error):
             raise

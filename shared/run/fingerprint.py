@@ -23,8 +23,8 @@ from shared.run import spec as specification
 
 # They report, guard and store, and never touch a number; what a specification says counts by itself.
 INERT = {
-    *("shared.errors", "shared.files", "shared.data.sources"),
-    *(f"shared.run.{name}" for name in ("fingerprint", "progress", "provenance", "spec", "storage", "threads")),
+    *("shared.errors", "shared.files", "shared.data.manifest", "shared.data.sources"),
+    *(f"shared.run.{name}" for name in ("fingerprint", "lock", "progress", "provenance", "spec", "storage", "threads")),
 }
 # What computes numbers in the stages, whatever the model.
 TRAINING = ("shared.run.training:Training", "shared.run.devices:prepare_torch", "shared.data.arrays:load_split")

@@ -9,7 +9,6 @@ array for each split, standardised with the statistics of the training split, an
 """
 
 import argparse
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +28,13 @@ def encode(spec: dict[str, Any], data: Path, folder: Path, array: str, out: Path
 
     spec, folder: of the network's run. data: the folder that it was trained on.
     InputError: as `load_network`, or the network encodes nothing, or the data have the array, or a split lacks another
-    that is not for training alone.
+    that is not for training alone, or there is nothing that tells how good the network is.
     """
     import torch
 
-    from shared.data.arrays import describe_data, load_split
+    from shared.data.arrays import load_split
     from shared.data.captioned import Standardisation
+    from shared.data.manifest import describe_data, joint_sha256
     from shared.models.contract import Encoder
     from shared.stages.evaluate import load_network
     from shared.stages.prepare import all_or_nothing, write_arrays
@@ -58,7 +58,16 @@ def encode(spec: dict[str, Any], data: Path, folder: Path, array: str, out: Path
         with torch.inference_mode():
             features[split] = torch.cat([network.encode(splits[split].batch(slice(n, n + POINTS))) for n in rows])
     with torch.inference_mode():
-        quality = network.quality(features, splits)
+        try:
+            quality = network.quality(features, splits)
+        except KeyError as error:
+            problem = f"the data that it is given lack {error}, which tells how good it is"
+            raise InputError(f"{spec['model']}: {problem}; add it to its `modalities`, or to the data") from None
+    for words, share in quality.items():
+        if not 0 <= share <= 1:
+            raise InputError(
+                f"{spec['model']}: {words}: {share} is no share; give it samples that it is not trained on"
+            )
 
     standardise = Standardisation.of(features["train"].cpu().numpy())
     arrays = {f"{array}_{split}": standardise(each.cpu().numpy()) for split, each in features.items()}
@@ -66,15 +75,16 @@ def encode(spec: dict[str, Any], data: Path, folder: Path, array: str, out: Path
     step = {"array": array, "network": spec["model"], "name": network.name, "quality": quality}
     step |= {"trained_on": about["sha256"], "fingerprint": trained["fingerprint"]}
     with all_or_nothing(out):
-        for file in sorted(data.glob("*.npy")):
-            link_or_copy(file, out / file.name)
-        checksums = about["sha256"] + write_arrays(arrays, out)
+        for name in about["arrays"]:
+            link_or_copy(data / f"{name}.npy", out / f"{name}.npy")
+        checksums = write_arrays(arrays, out)
         about |= {
             "official": False,
             "description": f"{about['description']}, {network.encodes.replace('_', ' ')} {network.name}",
             network.encodes: network.name,
             "encoders": [*about.get("encoders", []), step],
-            "sha256": hashlib.sha256(checksums.encode()).hexdigest(),
+            "sha256": joint_sha256(checksums, before=about["sha256"]),
+            "arrays": about["arrays"] | checksums,
         }
         write_json(out / "data.json", about)
 

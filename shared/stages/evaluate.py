@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import InputError, run_cli
-from shared.files import atomic_path, read_json, write_json
+from shared.files import read_json, write_json, write_npz
 from shared.run import spec as specification
+from shared.run import storage
 from shared.run.threads import limit_threads
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 def read_trained(folder: Path, spec: dict[str, Any], data_sha256: str) -> dict[str, Any]:
     """train.json of a finished run. InputError: it was trained for another specification, or on other data."""
-    keys = ("spec_sha256", "fingerprint", "pipeline", "data", "diverged", "provenance")
+    keys = ("spec_sha256", "weights_sha256", "fingerprint", "pipeline", "data", "diverged", "provenance")
     trained = read_json(folder / "train.json", *keys)
     if trained["spec_sha256"] != specification.sha256(specification.training_part(spec)):
         raise InputError(f"{folder}: trained for another specification; run the workflow, which trains it again")
@@ -59,7 +60,7 @@ def load_network(
     trained = read_trained(folder, spec, data_sha256)
     if trained["diverged"]:
         raise InputError(f"{folder}: this network, which metrics or data need, diverged; lower its learning rate")
-    return load_trained(spec, folder / "weights.pt", device), trained
+    return load_trained(spec, folder / "weights.pt", trained["weights_sha256"], device), trained
 
 
 def evaluators_of(
@@ -100,17 +101,18 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, default=Path("data"), help="folder with pretrained weights")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     arguments = parser.parse_args()
-    evaluate(specification.from_arguments(arguments), arguments)
+    spec = specification.from_arguments(arguments)
+    with storage.exclusive(arguments.folder):
+        evaluate(spec, arguments)
 
 
 def evaluate(spec: dict[str, Any], arguments: argparse.Namespace) -> None:
     """All metrics and samples of one run, into its folder."""
     threads = limit_threads(spec["training"]["threads"])
 
-    import numpy as np
     import torch
 
-    from shared.data.arrays import describe_data
+    from shared.data.manifest import describe_data
     from shared.metrics.protocol import Context, Evaluation
     from shared.run import fingerprint
     from shared.run.devices import choose_device, describe_device, load_trained, named, prepare_torch
@@ -141,11 +143,8 @@ def evaluate(spec: dict[str, Any], arguments: argparse.Namespace) -> None:
         result = Evaluation(metrics=[], samples={}, protocol="")
         record["diverged"] = trained["diverged"]
     else:
-        model = load_trained(spec, arguments.folder / "weights.pt", device)
+        model = load_trained(spec, arguments.folder / "weights.pt", trained["weights_sha256"], device)
         result = named(spec["protocol"])(Context(spec, model, arguments.data, networks, device))
-    for row in result.metrics:
-        if missing := {"key", "variant", "value", "unit", "samples"} - set(row):
-            raise InputError(f"{spec['protocol']}: the row {row} lacks {', '.join(sorted(missing))}; add it")
     record |= {
         "protocol": "; ".join(filter(None, [result.protocol, *quality_notes(data), training_note(spec)])),
         "metrics": result.metrics,
@@ -154,9 +153,8 @@ def evaluate(spec: dict[str, Any], arguments: argparse.Namespace) -> None:
     # what the samples are of, for the margin of a figure
     about = {"scale": spec["scale"], "data": data["description"], "stand_in": data["stand_in"]}
     points = {"@".join(metric): values for metric, values in result.points.items()}
-    for name, arrays in (("samples", result.samples | about), ("points", points)):
-        with atomic_path(arguments.folder / f"{name}.npz") as temporary:
-            np.savez(temporary, **arrays)
+    write_npz(arguments.folder / "samples.npz", result.samples | about)
+    write_npz(arguments.folder / "points.npz", points)
     write_json(arguments.folder / "metrics.json", record)
 
 

@@ -8,17 +8,17 @@ A figure of data takes --data EXPERIMENT=FOLDER, one that plots numbers --csv re
 """
 
 import argparse
-import zlib
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import matplotlib as mpl
 import numpy as np
 
+from shared.data.manifest import describe_data
 from shared.errors import InputError, run_cli
-from shared.files import atomic_path, read_json
+from shared.files import atomic_path, read_npz
 from shared.report.layout import Figure
 from shared.report.paper import figure_of, runs_at
 from shared.run.spec import check_scale
@@ -62,8 +62,11 @@ def draw(paper: str, figure: Figure, scale: str, prefix: str, sources: Mapping[s
     with mpl.rc_context(_STYLE):
         picture = figure.draw(shown, margin_note(scale, about))
         for suffix, options in _FORMATS.items():
+            content = io.BytesIO()  # a disk that is full ends in an error of matplotlib's own
+            metadata = options["metadata"] | {"Title": f"scale: {scale}"}
+            picture.savefig(content, format=suffix, dpi=options["dpi"], metadata=metadata)
             with atomic_path(f"{prefix}.{suffix}") as path:
-                picture.savefig(path, dpi=options["dpi"], metadata=options["metadata"] | {"Title": f"scale: {scale}"})
+                path.write_bytes(content.getbuffer())
 
 
 def margin_note(scale: str, about: Sequence[Mapping[str, Any]]) -> str:
@@ -75,21 +78,18 @@ def margin_note(scale: str, about: Sequence[Mapping[str, Any]]) -> str:
 
 def _samples(file: Path, scale: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays of a samples.npz, none for a run that diverged, and what they are of."""
+    arrays = read_npz(file)
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = dict(archive)
         about = {name: arrays.pop(name).item() for name in ("scale", "data", "stand_in")}
-        return arrays, about
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file; run python -m shared.stages.evaluate first") from None
-    except (ValueError, KeyError, EOFError, BadZipFile, zlib.error, TypeError) as error:
-        raise InputError(f"{file}: no samples archive ({error}); delete it and evaluate again") from None
+    except KeyError as error:
+        raise InputError(f"{file}: no archive of samples, without {error}; delete it and evaluate again") from None
+    return arrays, about
 
 
 def _prepared(folder: Path, scale: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays of prepared data by the names of their files, mapped, not read, and what they are of."""
-    about = read_json(folder / "data.json", "description", "stand_in")
-    arrays = {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in sorted(folder.glob("*.npy"))}
+    about = describe_data(folder)
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in about["arrays"]}
     return arrays, {"scale": scale, "data": about["description"], "stand_in": about["stand_in"]}
 
 

@@ -8,7 +8,6 @@ they are made of), the same bytes for the same input.
 """
 
 import argparse
-import hashlib
 import importlib
 import math
 import sys
@@ -20,10 +19,12 @@ from typing import Any
 import numpy as np
 
 from shared.data import ledger
+from shared.data.manifest import joint_sha256
 from shared.data.prepared import Array, DatasetSpec, Prepared, Rows
 from shared.data.sources import source_of
 from shared.errors import run_cli
 from shared.files import atomic_path, sha256_of, write_json
+from shared.run import lock
 
 
 def prepare(spec: DatasetSpec, data_root: Path, out: Path) -> None:
@@ -48,7 +49,7 @@ def prepare(spec: DatasetSpec, data_root: Path, out: Path) -> None:
     arrays |= {f"{name}_{split}_index": rows for split, part in data.index.items() for name, rows in part.items()}
     with all_or_nothing(out):
         checksums = write_arrays(arrays | dict(data.constants), out)
-        write_json(out / "data.json", about | {"sha256": hashlib.sha256(checksums.encode()).hexdigest()})
+        write_json(out / "data.json", about | {"sha256": joint_sha256(checksums), "arrays": checksums})
     counts = ", ".join(f"{split} {about['splits'][split]['samples']}" for split in data.splits)
     print(f"{spec.name}: {counts} samples; {data.description}", file=sys.stderr)
 
@@ -62,27 +63,35 @@ def _size(data: Prepared, split: str) -> dict[str, Any]:
 
 @contextmanager
 def all_or_nothing(out: Path) -> Iterator[None]:
-    """What an earlier preparation left goes first; what this one leaves goes too if it fails: it may be gigabytes."""
-    _clear(out)
-    try:
-        yield
-    except BaseException:
+    """What an earlier preparation left goes first; what this one leaves goes too if it fails: it may be gigabytes.
+
+    InputError: another process prepares these data, an orphan of a killed workflow perhaps.
+    """
+    with lock.exclusive(out.with_name(f".{out.name}.lock")):
         _clear(out)
-        raise
+        try:
+            yield
+        except BaseException:
+            _clear(out)
+            raise
 
 
 def _clear(out: Path) -> None:
-    for path in (out / "data.json", *out.glob("*.npy")):
+    for path in (
+        out / "data.json",
+        *out.glob("*.npy"),
+        *out.glob(".data-*.json"),
+    ):  # with a dot: of one that was killed
         path.unlink(missing_ok=True)
 
 
-def write_arrays(arrays: Mapping[str, Array], out: Path) -> str:
-    """One file per array; returns the list of their checksums."""
-    checksums = ""
+def write_arrays(arrays: Mapping[str, Array], out: Path) -> dict[str, str]:
+    """One file per array; returns their checksums by name."""
+    checksums = {}
     for name, array in sorted(arrays.items()):
         path = out / f"{name}.npy"
         _write_array(path, array)
-        checksums += f"{sha256_of(path)}  {path.name}\n"
+        checksums[name] = sha256_of(path)
     return checksums
 
 

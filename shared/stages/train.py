@@ -7,12 +7,12 @@ checkpoint.pt has the state, from which the same command continues. It makes a l
 
 import argparse
 import traceback
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.errors import describe, run_cli
-from shared.files import write_json
+from shared.files import sha256_of, write_json
 from shared.run import spec as specification
 from shared.run.threads import limit_threads
 
@@ -35,9 +35,10 @@ def main() -> None:
         if arguments.log:  # whoever reads only the log, on a cluster say, must find there why it ends
             line = describe(error)
             text = f"error: {line}\n" if line else "".join(traceback.format_exception(error))
-            arguments.log.parent.mkdir(parents=True, exist_ok=True)
-            with arguments.log.open("a", encoding="utf-8") as log:
-                log.write(text)
+            with suppress(OSError):  # a disk that is full is the error itself
+                arguments.log.parent.mkdir(parents=True, exist_ok=True)
+                with arguments.log.open("a", encoding="utf-8") as log:
+                    log.write(text)
         raise
 
 
@@ -46,7 +47,8 @@ def train(arguments: argparse.Namespace) -> None:
     threads = limit_threads(spec["training"]["threads"])
 
     # torch is imported once the arguments are known to be right
-    from shared.data.arrays import describe_data, load_split
+    from shared.data.arrays import load_split
+    from shared.data.manifest import describe_data
     from shared.run import fingerprint, storage, training
     from shared.run.devices import choose_device, describe_device, prepare_torch
     from shared.run.provenance import peak_memory_mb, provenance
@@ -66,12 +68,14 @@ def train(arguments: argparse.Namespace) -> None:
         split = load_split(arguments.data, "train", spec["modalities"], device)
         run = training.Training(spec, split, data["sha256"], device)
         progress = stack.enter_context(run.progress(arguments.progress, log))
-        progress.say(run.restore(arguments.out))
+        discarded = storage.discard_damaged(arguments.out)
+        progress.say(": ".join([run.restore(arguments.out), *discarded]))
         (arguments.out / "train.json").unlink(missing_ok=True)  # no record stands beside other weights than its own
         run.run(arguments.out, progress)
         record = {
             "spec": spec,
             "spec_sha256": run.identity["spec"],
+            "weights_sha256": sha256_of(arguments.out / storage.WEIGHTS),
             "fingerprint": run.identity["code"],
             "pipeline": pipeline,
             "data": data,

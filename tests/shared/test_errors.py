@@ -13,14 +13,13 @@ WRITE = """
 import sys
 import numpy as np
 from shared.errors import run_cli
-from shared.files import atomic_path, write_text
+from shared.files import write_npz, write_text
 
 def text():
     write_text("out/table.csv", 200_000 * "x")
 
 def archive():
-    with atomic_path("out/samples.npz") as path:
-        np.savez(path, a=np.zeros(100_000), b=np.zeros(10))
+    write_npz("out/samples.npz", {"a": np.zeros(100_000), "b": np.zeros(10)})
 
 run_cli({"text": text, "archive": archive}[sys.argv[1]])
 """
@@ -54,6 +53,8 @@ def test_a_name_with_a_line_break_leaves_the_message_in_one_line(capsys):
     [
         (errno.ENOSPC, "disk is full"),
         (errno.EDQUOT, "quota"),
+        (errno.EFBIG, "ulimit -f"),
+        (errno.EIO, "the disk or the network folder fails"),
         (errno.EROFS, "read-only"),
         (errno.EACCES, "permission denied"),
         (errno.EPERM, "does not allow"),

@@ -11,7 +11,6 @@ from papers.hmvae import evaluation
 from papers.hmvae.evaluation import Conditional, at_means, evaluate, generate, spread, variant
 from shared.data.arrays import Split
 from shared.errors import InputError
-from shared.files import write_json
 from shared.metrics.features import FeatureExtractor
 from shared.models.contract import Likelihood
 from shared.models.distributions import Prior, diagonal
@@ -20,6 +19,7 @@ from shared.models.shared_latent import SharedLatentVAE
 from tests.contexts import Given
 from tests.linear_gaussian import LinearGaussian, X, assert_mean, exact_hmvae
 from tests.linear_gaussian import generator as seeded
+from tests.repository import describe
 
 CPU = torch.device("cpu")
 COUNT = 40
@@ -142,14 +142,7 @@ def evaluated(tmp_path, monkeypatch):
     np.save(tmp_path / "captions_test.npy", texts)
 
     def evaluated(model, split, caption_features="char-CNN-RNN", extractors=None, **changes):
-        about = {
-            "description": "flowers",
-            "sha256": "d",
-            "stand_in": True,
-            "official": False,
-            "caption_features": caption_features,
-        }
-        write_json(tmp_path / "data.json", about)
+        describe(tmp_path, caption_features=caption_features)
         extractors = extractors or dict.fromkeys(("fid", "manifold"), Pixels())
         return evaluate(Given(model, split, generators, tmp_path, extractors, **(SETTINGS | changes)))
 

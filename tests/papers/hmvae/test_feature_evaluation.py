@@ -18,12 +18,12 @@ from papers.hmvae.feature_evaluation import (
 from papers.hmvae.tables import TABLES
 from shared.data.arrays import Split
 from shared.errors import InputError
-from shared.files import write_json
 from shared.report.layout import cell_of
 from shared.run import spec
 from tests import linear_gaussian
 from tests.contexts import Given
 from tests.linear_gaussian import assert_mean, generator, hmvae, mixture_log_prob, mmvae, mvae
+from tests.repository import describe
 
 MODALITIES = ("image", "caption")
 BOTH = MODALITIES
@@ -205,9 +205,7 @@ def evaluated(tmp_path):
         )
 
     def evaluated(toy, about=PAPERS_OWN, **changes):
-        write_json(
-            tmp_path / "data.json", {"description": "", "sha256": "", "stand_in": False, "official": True} | about
-        )
+        describe(tmp_path, **about)
         settings = {"importance_samples": 10, "points": 5, "neighbour_samples": 7, "figure_conditions": 3} | changes
         test, train = split_of(toy, 12, 1), split_of(toy, 8, 2)
         return evaluate(Given(toy.model, test, seeded, tmp_path, train=train, **settings))

@@ -1,7 +1,5 @@
 """The rows of Tables 1 to 3 and the samples of Fig. 4, on models whose likelihoods are known."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -17,6 +15,7 @@ from shared.run.devices import build
 from shared.run.spec import resolve
 from tests.contexts import Given
 from tests.linear_gaussian import generator, jmvae, mvae
+from tests.repository import describe
 
 SETTINGS = {"importance_samples": 4000, "points": 3, "figure_samples": 4, "figure_condition": ["3"]}
 
@@ -57,8 +56,7 @@ def test_a_likelihood_that_is_not_finite_is_one_line():
 
 @pytest.fixture
 def mnist(tmp_path):
-    about = {"description": "digits", "sha256": "d", "stand_in": True, "official": False, "classes": list("0123456789")}
-    (tmp_path / "data.json").write_text(json.dumps(about))
+    describe(tmp_path, classes=list("0123456789"))
     images = torch.randint(0, 256, (7, 1, 28, 28), generator=generator(), dtype=torch.uint8)
     return tmp_path, Split({"image": images, "label": torch.eye(10)[:7]})
 

@@ -354,7 +354,7 @@ def test_a_pipe_among_the_images_keeps_nobody_waiting(official: Official) -> Non
         signal.alarm(0)
 
 
-@pytest.mark.parametrize("target", ["000005.jpg", "nothing.jpg", "../list_attr_celeba.txt"])
+@pytest.mark.parametrize("target", ["000005.jpg", "nothing.jpg", "../list_attr_celeba.txt", "/dev/zero"])
 def test_a_link_to_itself_to_nothing_or_elsewhere_is_named(official: Official, target: str) -> None:
     official.write(zipped=False)
     (official.folder / "img_align_celeba" / name_of(4)).unlink()

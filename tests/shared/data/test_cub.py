@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import pickle
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -10,9 +12,11 @@ from unittest import mock
 import numpy as np
 import pytest
 import scipy.io
+import torch
 from PIL import Image
 
 from shared.data import captioned_files, cub, ledger
+from shared.data.arrays import load_split
 from shared.errors import InputError
 from shared.stages import prepare
 from tests.shared.data.test_oxford_flower import captions_of, image_bytes, write_tar
@@ -188,6 +192,94 @@ def test_what_a_mac_adds_to_archives_is_left_alone(official: Official) -> None:
     assert len(official.prepare()[0]["x1_test"]) == 6
 
 
+def test_two_images_of_one_name_are_named(official: Official) -> None:
+    first = f"CUB_200_2011/images/{official.paths[4]}.jpg"
+    other = f"CUB_200_2011/images/{folder(1)}/{official.stems[4]}.png"
+    official.images[other] = image_bytes(4, (80, 64))
+    official.write()
+    line = rf"CUB_200_2011.tgz: {first} and {other} are both of the image {official.stems[4]}; delete it"
+    with pytest.raises(InputError, match=line):
+        official.prepare()
+
+
+def test_captions_without_end_are_left(official: Official, monkeypatch: pytest.MonkeyPatch) -> None:
+    official.write()
+    size = sum(len(text) for text in (official.captions | official.lists).values())
+    monkeypatch.setattr(captioned_files, "LARGEST_TEXT", size)
+    official.prepare()
+    monkeypatch.setattr(captioned_files, "LARGEST_TEXT", size - 1)
+    with pytest.raises(InputError, match=rf"cub.tar.gz: more than {size - 1} bytes of captions and lists; delete it"):
+        official.prepare()
+
+
+HOSTILE = {
+    "a pipe": os.mkfifo,
+    "a link to itself": lambda path: path.symlink_to(path.name),
+    "a link to nothing": lambda path: path.symlink_to("nothing"),
+    "a link to a device": lambda path: path.symlink_to("/dev/zero"),
+    "a link elsewhere": lambda path: path.symlink_to(__file__),
+    "a large file": lambda path: (path.touch(), os.truncate(path, 2**40)),
+}
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("which", ["images", "captions", "lists"])
+def test_no_folder_gets_further_than_one_line(official: Official, hostile: str, which: str) -> None:
+    for name, content in {**official.images, **official.captions, **official.lists}.items():
+        path = official.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    path = official.folder / next(iter(getattr(official, which)))
+    path.unlink()
+    HOSTILE[hostile](path)
+    signal.alarm(300)  # ends the test if it hangs
+    try:
+        with pytest.raises(InputError, match=rf"\A[^\n]*{path.name}[^\n]*\Z"):
+            official.prepare()
+    finally:
+        signal.alarm(0)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize(
+    "name", ["CUB_200_2011.tgz", "cvpr2016_cub.tar.gz", "res101.mat", "train/filenames.pickle", "test/filenames.pickle"]
+)
+def test_no_file_gets_further_than_one_line(official: Official, hostile: str, name: str) -> None:
+    official.write()
+    official.write_features()
+    path = official.folder / name
+    path.unlink()
+    HOSTILE[hostile](path)
+    signal.alarm(300)
+    try:
+        with pytest.raises(InputError, match=rf"\A[^\n]*{path.name}[^\n]*\Z"):
+            official.prepare(**PAPER)
+    finally:
+        signal.alarm(0)
+
+
+@pytest.mark.torture
+def test_what_is_in_a_folder_without_being_of_the_data_set_is_harmless(official: Official) -> None:
+    """Pipes, links that lead elsewhere or back, and folders of the names of files."""
+    for name, content in {**official.images, **official.captions, **official.lists}.items():
+        path = official.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    signal.alarm(300)
+    try:
+        expected, about = official.prepare()
+        for name in HOSTILE.keys() - {"a large file"}:  # whose checksum would be made
+            HOSTILE[name](official.folder / f"CUB_200_2011/images/{name}")
+        (official.folder / "CUB_200_2011/images/back").symlink_to(official.folder)
+        found, other = official.prepare()
+    finally:
+        signal.alarm(0)
+    np.testing.assert_array_equal(found["x1_train"], expected["x1_train"])
+    assert other["files"] == about["files"]
+
+
 def test_a_missing_image_is_named(official: Official) -> None:
     del official.images[f"CUB_200_2011/images/{official.paths[4]}.jpg"]
     official.write()
@@ -249,7 +341,7 @@ def test_missing_files_say_how_to_get_them(official: Official) -> None:
         official.prepare(caption_features="char_cnn_rnn")
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "other", "shape", "nan", "infinity", "image"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "other", "shape", "nan", "infinity", "large", "image", "twice"])
 def test_damaged_features_are_one_line(official: Official, damage: str) -> None:
     official.write()
     official.write_features()
@@ -268,16 +360,24 @@ def test_damaged_features_are_one_line(official: Official, damage: str) -> None:
         case "nan" | "infinity":
             features[3, 5] = float(damage)
             scipy.io.savemat(path, {"image_files": files, "features": features})
+        case "large":
+            features[3, 5] = 1e39  # more than float32 holds
+            scipy.io.savemat(path, {"image_files": files, "features": features})
+        case "twice":
+            files[3] = files[4]
+            scipy.io.savemat(path, {"image_files": files, "features": features})
         case "image":
             kept = [official.stems[-1] not in str(cell.item()) for cell in files.ravel()]
             scipy.io.savemat(path, {"image_files": files[kept], "features": features[:, kept]})
     expected = {
         "empty": "an empty file",
-        "cut": "no MATLAB file with features and image_files",
-        "other": "no MATLAB file with features and image_files",
+        "cut": "no MATLAB file with matrices of numbers and lists of strings",
+        "other": "without features and image_files",
         "shape": r"features of shape \(24, 23\), not \(24, 24\)",
         "nan": "features hold NaN or infinity",
         "infinity": "features hold NaN or infinity",
+        "large": "features hold NaN or infinity",
+        "twice": "features of an image are there twice",
         "image": f"no image features for {official.stems[-1]}, one of 1",
     }[damage]
     with pytest.raises(InputError, match=rf"\A[^\n]*res101.mat: {expected}[^\n]*delete it[^\n]*\Z"):
@@ -285,16 +385,74 @@ def test_damaged_features_are_one_line(official: Official, damage: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["filenames", "char-CNN-RNN-embeddings"])
-@pytest.mark.parametrize("content", [7, "birds", {"birds": 1}, np.array(7)])
-def test_a_pickle_that_holds_no_list_is_one_line(official: Official, name: str, content: object) -> None:
+@pytest.mark.parametrize(
+    "content", [7, "birds", {"birds": 1}, np.array(7), [[1.0], [2.0, 3.0]], [[np.zeros(3)], [np.zeros(2)]], [None]]
+)
+def test_a_pickle_that_holds_no_list_of_arrays_or_names_is_one_line(
+    official: Official, name: str, content: object
+) -> None:
     official.write()
     official.write_features()
     (official.folder / f"test/{name}.pickle").write_bytes(pickle.dumps(content, 2))
-    with pytest.raises(InputError, match=rf"\A[^\n]*test/{name}.pickle: holds no list \(\w+\); delete it[^\n]*\Z"):
+    problem = "corrupt pickle, or not one of arrays or strings"
+    with pytest.raises(InputError, match=rf"\A[^\n]*test/{name}.pickle: {problem} [^\n]*; delete it[^\n]*\Z"):
         official.prepare(**PAPER)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("content", [np.zeros((6, 3)), [np.zeros(3)] * 6, [np.float32(1)] * 6])
+def test_names_that_are_none_are_one_line(official: Official, content: object) -> None:
+    official.write()
+    official.write_features()
+    (official.folder / "test/filenames.pickle").write_bytes(pickle.dumps(content, 2))
+    with pytest.raises(InputError, match=r"\A[^\n]*test/filenames.pickle: a name that is no string; delete[^\n]*\Z"):
+        official.prepare(**PAPER)
+
+
+def test_names_in_bytes_and_embeddings_in_one_array_are_as_good(official: Official) -> None:
+    official.write()
+    official.write_features()
+    expected, _ = official.prepare(**PAPER)
+    names, arrays = (official.folder / f"test/{name}.pickle" for name in ("filenames", "char-CNN-RNN-embeddings"))
+    names.write_bytes(pickle.dumps([name.encode() for name in pickle.loads(names.read_bytes())], 3))
+    arrays.write_bytes(pickle.dumps(np.array(pickle.loads(arrays.read_bytes()), ">f8"), 0))
+    found, _ = official.prepare(**PAPER)
+    np.testing.assert_array_equal(found["x2_test"], expected["x2_test"])
+
+
+@pytest.mark.parametrize("content", [[np.zeros((9, 16))] * 6, ["a"] * 6, np.zeros((6, 0)), [np.zeros((10, 16, 1))] * 6])
+def test_embeddings_of_another_shape_are_one_line(official: Official, content: object) -> None:
+    official.write()
+    official.write_features()
+    (official.folder / "test/char-CNN-RNN-embeddings.pickle").write_bytes(pickle.dumps(content, 2))
+    with pytest.raises(InputError, match=r"\A[^\n]*test/char[^\n]*pickle: embeddings of [^\n]* have shape [^\n]*\Z"):
+        official.prepare(**PAPER)
+
+
+def test_embeddings_that_are_there_twice_are_named(official: Official) -> None:
+    official.write()
+    official.write_features()
+    path = official.folder / "test/filenames.pickle"
+    names = pickle.loads(path.read_bytes())
+    path.write_bytes(pickle.dumps([names[1], *names[1:]], 2))
+    with pytest.raises(
+        InputError, match=rf"test/filenames.pickle: embeddings of {names[1]} are there twice; delete it"
+    ):
+        official.prepare(**PAPER)
+
+
+def test_nothing_reads_the_pickles_after_the_data_set_is_prepared(official: Official) -> None:
+    """What is prepared is theirs in .npy, and needs them no more."""
+    official.write()
+    official.write_features()
+    arrays, _ = official.prepare(**PAPER)
+    for path in official.folder.rglob("*.pickle"):
+        path.unlink()
+    for split in SPLITS:
+        loaded = load_split(official.root / "out", split, {"caption": "x2"}, torch.device("cpu"))
+        np.testing.assert_array_equal(loaded.tensors["caption"].numpy(), arrays[f"x2_{split}"])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_embeddings_that_are_not_finite_are_one_line(official: Official, value: float) -> None:
     official.embeddings[0, 3, 5] = value
     official.write()

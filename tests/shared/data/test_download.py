@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -144,6 +145,30 @@ def test_a_wrong_file_is_refused_and_removed(server: Server, tmp_path: Path, dig
 def test_the_beginning_of_a_checksum_is_enough(server: Server, tmp_path: Path) -> None:
     fetch(entry_of(server.url, Checksum("sha256", SHA256.digest[:8])), tmp_path / "file")
     assert (tmp_path / "file").exists()
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("name", ["file.unverified", "file.unverified12345678.part"])
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
+def test_what_is_no_file_is_not_continued(server: Server, tmp_path: Path, name: str, kind: str) -> None:
+    """A pipe would keep it waiting, and what is linked would be written to."""
+    (tmp_path / "secret").write_bytes(b"secret")
+    path = tmp_path / "data" / name
+    path.parent.mkdir()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to(tmp_path / "secret")
+    else:
+        path.mkdir()
+    signal.alarm(300)  # ends the test if it hangs
+    try:
+        with pytest.raises(InputError, match=rf"\A[^\n]*{name}: in the way of a download; remove it\Z"):
+            fetch(entry_of(server.url), tmp_path / "data" / "file")
+    finally:
+        signal.alarm(0)
+    assert (tmp_path / "secret").read_bytes() == b"secret"
+    assert server.ranges == []
 
 
 def test_a_missing_page_is_one_clear_line(server: Server, tmp_path: Path) -> None:
@@ -349,6 +374,28 @@ def test_the_ledger_is_complete_and_its_paths_stay_inside_their_folder() -> None
                 assert len(entry.checksum.digest) == lengths[entry.checksum.algorithm]
 
 
+@pytest.mark.parametrize(
+    ("group", "key"),
+    [
+        ("celeba", "attributes"),
+        ("celeba", "partition"),
+        ("oxford_flower", "labels"),
+        *((group, entry.key) for group in ("mnist", "fashion_mnist") for entry in ledger.entries(group)),
+    ],
+)
+def test_what_libraries_read_as_it_is_has_a_checksum_and_no_alternative(tmp_path: Path, group: str, key: str) -> None:
+    """gzip, pandas and scipy take the memory that such a file announces."""
+    entry = ledger.entry(group, key)
+    path = tmp_path / entry.path
+    path.parent.mkdir()
+    path.with_name(f"{path.stem}_of_mine{path.suffix}").write_bytes(b"anything")
+    with pytest.raises(InputError, match=rf"{path.name}: missing"):
+        ledger.require(tmp_path, group, key)
+    path.write_bytes(b"anything")
+    with pytest.raises(InputError, match=rf"{path.name}: not the official file"):
+        ledger.require(tmp_path, group, key)
+
+
 def test_present_files_prefers_the_official_name(tmp_path: Path) -> None:
     folder = tmp_path / "oxford_flower"
     (folder / "jpg").mkdir(parents=True)
@@ -360,29 +407,25 @@ def test_present_files_prefers_the_official_name(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_known_without_reading_any(tmp_path: Path) -> None:
-    folder = tmp_path / "oxford_flower"
+    folder, data = tmp_path / "oxford_flower", {"caption_features": "trained", "image_features": "trained"}
     folder.mkdir()
     (folder / "102flowers.tgz").touch()
     (folder / "cvpr2016_flowers").mkdir()
-    plain = {"caption_features": "trained", "image_features": "trained"}
-    with pytest.raises(InputError, match=r"\A\S+imagelabels\.mat: missing; run `[^\n]+` *\Z"):
-        ledger.check_present(tmp_path, "oxford_flower", plain)
+    with pytest.raises(InputError, match=r"\A\S+imagelabels\.mat: missing; run `[^\n]+`\Z"):
+        ledger.check_present(tmp_path, "oxford_flower", data)
     (folder / "imagelabels.mat").touch()
-    ledger.check_present(tmp_path, "oxford_flower", plain)
+    ledger.check_present(tmp_path, "oxford_flower", data)
     for option, file in ({"caption_features": "char_cnn_rnn"}, "train"), ({"image_features": "res101"}, "res101"):
         with pytest.raises(InputError, match=rf"oxford_flower/{file}[^\n]+: missing; Download [^\n]+ belongs in \S+\Z"):
-            ledger.check_present(tmp_path, "oxford_flower", plain | option)
+            ledger.check_present(tmp_path, "oxford_flower", data | option)
 
 
-def test_options_that_need_a_file_are_options() -> None:
-    """Of a data set that reads exactly these files, and no others, when it has the option."""
-    for group in ("oxford_flower", "cub"):
-        needing = {entry.key: dict(entry.only_with) for entry in ledger.entries(group) if not entry.required}
-        for option in needing.values():
-            captioned_files.Options(**option)
-        captions = {key for key, option in needing.items() if option == {"caption_features": "char_cnn_rnn"}}
-        assert captions == set(captioned_files._EMBEDDING_KEYS)
-        assert {*needing} - captions == {"image_features"}
+def test_every_optional_file_has_an_option_that_needs_it() -> None:
+    captioned_files.Options(caption_features="char_cnn_rnn", image_features="res101")
+    assert set(ledger.FEATURES["char_cnn_rnn"]) == set(captioned_files._EMBEDDING_KEYS)
+    for group in ledger.groups():
+        optional = {entry.key for entry in ledger.entries(group) if not entry.required}
+        assert optional in (set(), {key for keys in ledger.FEATURES.values() for key in keys})
 
 
 def test_pipes_and_links_to_themselves_are_no_files(tmp_path: Path) -> None:
@@ -424,3 +467,25 @@ def test_a_folder_has_a_checksum_of_names_and_contents(tmp_path: Path) -> None:
     assert a | {"file": "b"} == b
     assert a["bytes"] == 1
     assert len({each["sha256"] for each in (a, c, d)}) == 3
+
+
+@pytest.mark.torture
+def test_what_leaves_a_folder_is_not_of_it(tmp_path: Path) -> None:
+    """Nobody reads pipes and links that lead elsewhere; the checksum does neither wait for them nor follow them."""
+    for folder, content in (("data", b"1"), ("elsewhere", b"2")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x").write_bytes(content)
+    expected = ledger.fingerprint(tmp_path / "data")
+    os.mkfifo(tmp_path / "data" / "pipe")
+    (tmp_path / "data" / "file").symlink_to(tmp_path / "elsewhere" / "x")
+    (tmp_path / "data" / "folder").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "back").symlink_to(tmp_path / "data")
+    (tmp_path / "data" / "itself").symlink_to("itself")
+    (tmp_path / "data" / "zero").symlink_to("/dev/zero")
+    signal.alarm(300)  # ends the test if it hangs
+    try:
+        assert ledger.fingerprint(tmp_path / "data") == expected
+    finally:
+        signal.alarm(0)
+    (tmp_path / "data" / "y").symlink_to("x")
+    assert ledger.fingerprint(tmp_path / "data")["bytes"] == 2

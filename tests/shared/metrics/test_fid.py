@@ -161,3 +161,13 @@ def test_wrong_dimensions():
         FeatureMoments(3).update(torch.zeros(4))
     with pytest.raises(InputError, match="3 dimensions against 2"):
         frechet_distance(moments_of(np.zeros((4, 3))), moments_of(np.zeros((4, 2))))
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("factor", [1.001, 50.0, np.nan])
+def test_a_distance_below_zero_is_no_perfect_one(monkeypatch, factor):
+    """As of a linear algebra that fails: what is cut off at zero would be the best FID there can be."""
+    features, svd = np.random.default_rng(7).normal(size=(50, 20)), np.linalg.svd
+    monkeypatch.setattr(np.linalg, "svd", lambda *a, **k: factor * svd(*a, **k))
+    with pytest.raises(InputError, match=r"\AFréchet distance: (-[\d.]+|nan) can't be; [^\n]*evaluate again\Z"):
+        frechet_distance(moments_of(features), moments_of(features[::-1].copy()))

@@ -1,11 +1,14 @@
 """What a protocol is given, on a prepared data set of a few rows."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
-from shared.files import write_json
-from shared.metrics.protocol import Context, spread, to_uint8
+from shared.errors import InputError
+from shared.metrics.protocol import Context, Evaluation, spread, to_uint8
+from tests.repository import describe
 
 CPU = torch.device("cpu")
 
@@ -16,7 +19,7 @@ def context(tmp_path):
         np.save(tmp_path / f"x1_{split}.npy", np.arange(3 * rows, dtype=np.float32).reshape(rows, 3))
         np.save(tmp_path / f"x2_{split}.npy", np.eye(2)[np.arange(rows) % 2] == 1)
         np.save(tmp_path / f"labels_{split}.npy", np.arange(rows) % 2)
-    write_json(tmp_path / "data.json", {"description": "rows", "sha256": "d", "stand_in": True, "official": False})
+    describe(tmp_path, description="rows")
     spec = {
         "seed": 3,
         "modalities": {"a": "x1", "b": "x2"},
@@ -59,3 +62,61 @@ def test_pixels_outside_of_the_unit_interval_are_black_and_white():
 def test_more_points_than_there_are_are_refused():
     with pytest.raises(ValueError, match="5 of 4 points"):
         spread(5, 4)
+
+
+# Numbers that can't be
+
+
+def row(value, unit, **more):
+    return {"key": "image/thing", "variant": "mean:1", "value": value, "unit": unit, "samples": 7} | more
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        (row(-7.5e35, "nats"), "value -7.5e+35 nats"),
+        (row(3e15, "nats"), "value 3000000000000000.0 nats"),
+        (row(float("nan"), "nats"), "value nan nats"),
+        (row(float("inf"), ""), "value inf"),
+        (row(float("nan"), ""), "value nan"),
+        (row(-0.001, "%"), "value -0.001 %"),
+        (row(100.001, "%"), "value 100.001 %"),
+        (row(5.0, "%", standard_error=float("nan")), "standard error nan %"),
+        (row(-80.0, "nats", monte_carlo_error=float("inf")), "monte carlo error inf nats"),
+    ],
+)
+def test_a_metric_that_cannot_be_is_one_line_that_names_it(metric, words):
+    expected = rf"\Aimage/thing mean:1: {re.escape(words)} can't be; evaluate again; [^\n]*train\.json[^\n]*\Z"
+    with pytest.raises(InputError, match=expected):
+        Evaluation([row(1.0, "%"), metric], {}, "")
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        row(-6e13, "nats"),  # a decoder that is as wrong as can be, at the smallest scale
+        row(-1e9, "nats", standard_error=1e8, monte_carlo_error=None),
+        row(4000.0, "nats"),  # a density of many narrow dimensions
+        row(100 * (1 + 2**-52), "%"),  # rounding
+        row(0, "%"),
+        row(1e30, ""),
+        row(-3.5, ""),
+    ],
+)
+def test_a_bad_model_is_a_result(metric):
+    assert Evaluation([metric], {}, "").metrics == [metric]
+
+
+def test_a_single_point_that_is_not_finite_is_one_line():
+    values = {("elbo/image", "image"): np.array([1.0, float("nan"), float("-inf")])}
+    with pytest.raises(InputError, match=r"\Aelbo/image image: not finite at 2 of 3 points; [^\n]*\Z"):
+        Evaluation([], {}, "", values)
+
+
+@pytest.mark.parametrize("name", ["key", "variant", "value", "unit", "samples"])
+def test_a_row_that_lacks_something_is_one_line(name):
+    metric = row(1.0, "%")
+    del metric[name]
+    with pytest.raises(InputError, match=rf"\Athe row [^\n]* lacks {name}; add it to the protocol\Z"):
+        Evaluation([metric], {}, "")

@@ -12,6 +12,7 @@ from shared.errors import InputError
 from shared.files import sha256_of
 from shared.report.layout import Figure
 from shared.stages.figure import draw, pairs
+from tests.repository import describe
 
 ABOUT = {"scale": "demo", "data": "digits", "stand_in": True}
 
@@ -143,7 +144,7 @@ def test_what_is_no_samples_archive_is_one_line(tmp_path, content):
         np.savez(file, given=np.zeros(2), data="digits")
     else:
         file.write_text("captions" if content == "text" else "")
-    with pytest.raises(InputError, match=r"samples\.npz: no samples archive \(.*\); delete it and evaluate again"):
+    with pytest.raises(InputError, match=r"\A[^\n]*samples\.npz: no archive of [^\n]*; delete it and evaluate again\Z"):
         shown_of(file)
 
 
@@ -177,7 +178,7 @@ def test_the_names_of_swept_runs_hold_equals_signs():
 
 def test_a_figure_of_data_alone_gets_the_prepared_arrays(tmp_path):
     np.save(tmp_path / "x1_test.npy", np.arange(3))
-    (tmp_path / "data.json").write_text('{"description": "digits", "stand_in": true}')
+    describe(tmp_path, description="digits")
     given = []
 
     def keep(sources, note):

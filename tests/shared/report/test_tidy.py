@@ -170,6 +170,11 @@ def test_models_whose_training_loop_or_evaluation_is_another_are_noted(tmp_path)
     assert set(mixed["protocol"]) == {"test split; 3 neighbours; mixed code fingerprints"}
 
 
+def test_other_code_behind_a_run_that_the_table_does_not_show_is_not_noted(tmp_path):
+    frame = table(tmp_path, metrics(), metrics("another", fingerprint="f1", pipeline="p1"))
+    assert "mixed code fingerprints" not in "".join(frame["protocol"])
+
+
 def test_inconclusive_says_what_could_have_been_seen(tmp_path):
     # 4.302653 * 3 * sqrt(1/3 + 1) = 14.905, and half a digit
     cells = table(tmp_path, metrics(fid=112.0))

@@ -261,3 +261,12 @@ def test_same_bytes_twice(tmp_path, case):
 )
 def test_small_numbers_keep_two_digits(value: float, printed: int, decimals: int) -> None:
     assert decimals_of(value, printed) == decimals
+
+
+def test_notes_say_which_panel_a_protocol_is_of_where_panels_differ(tmp_path):
+    first, second = TABLE.panels[0], replace(TABLE.panels[0], title=words("(b) Others"))
+    table = replace(TABLE, panels=(replace(first, rows=first.rows[:1]), replace(second, rows=first.rows[1:])))
+    runs = load_runs(write(tmp_path, metrics(), metrics("c", protocol="all points", data="Birds")), "example", "paper")
+    notes = dict(make_view(table, build(table, REPORTED, runs, MARGINS, "paper"), REPORTED, CLAIMS).notes)
+    assert notes["Protocol"] == "(a) Models, test split; 3 neighbours. (b) Others, all points"
+    assert notes["Data"] == "(a) Models, Real Flowers, 10 classes. (b) Others, Birds"

@@ -1,6 +1,5 @@
 import ast
 import json
-import shutil
 import sys
 import textwrap
 from functools import cache
@@ -15,7 +14,7 @@ from shared.data.prepared import DatasetSpec
 from shared.errors import InputError
 from shared.run import fingerprint, spec
 from shared.stages.prepare import prepare
-from tests.repository import ROOT, copy_of_this, run
+from tests.repository import ROOT, copy_of_this, other_pythons, run
 
 MODEL = '''\
 """A model."""
@@ -408,18 +407,6 @@ def test_the_digest_of_known_code_is_the_recorded_one(tree):
     assert tree(syntax("papers/one/syntax.py"), "papers.one.syntax:build") == RECORDED
 
 
-def others():
-    """Other Pythons of this machine that the package supports, one for each version."""
-    found = {}
-    for minor in range(11, 20):
-        places = [shutil.which(f"python3.{minor}"), *Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python")]
-        for place in filter(None, places):
-            answer = run(ROOT, place, "-c", "import sys; print(sys.version_info[1])")
-            if answer.stdout == f"{minor}\n" and minor != sys.version_info[1]:
-                found[minor] = place
-    return found
-
-
 # Run by Pythons that have no library installed.
 # other Pythons may not have pydantic and yaml, which word errors and read specifications; nothing here needs them
 OTHER_PYTHON = """
@@ -432,7 +419,7 @@ print(fingerprint.fingerprint(*sys.argv[1:]))
 
 
 def test_other_versions_of_python_agree_on_the_package_itself(monkeypatch):
-    pythons = others()
+    pythons = other_pythons()
     if not pythons:
         pytest.skip("no other Python on this machine")
     monkeypatch.chdir(ROOT)
@@ -761,7 +748,6 @@ COMMANDS = {
     *(("shared.stages.train", name) for name in ("main", "outcome")),
     *(("shared.run.devices", name) for name in ("choose_device", "describe_device")),
     ("shared.stages.evaluate", "main"),
-    ("shared.data.arrays", "describe_data"),
 }
 SMALL = {"epochs": "training", "importance_samples": "evaluation", "points": "evaluation"}
 

@@ -8,14 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from shared.data.arrays import describe_data
+from shared.data.manifest import describe_data
 from shared.errors import InputError
-from shared.files import read_json, write_json
+from shared.files import read_json, sha256_of, write_json
 from shared.models.contract import Encoder, Trainable
 from shared.run import spec as specification
 from shared.run.devices import build
+from shared.run.storage import save
 from shared.stages.encode import POINTS, encode
 from shared.stages.evaluate import quality_notes, read_trained
+from tests.repository import describe
 
 CPU = torch.device("cpu")
 COUNTS = {"train": POINTS + 7, "val": 5, "test": 6}
@@ -44,6 +46,18 @@ class Twice(Encoder):
         return {"of the held out": (features["train"][held_out, 0] > 0).float().mean().item()}
 
 
+class Untold(Twice):
+    """What tells how good it is, is missing."""
+
+    def quality(self, features, splits):
+        return {"of others": splits["train"].tensors["others"].float().mean().item()}
+
+
+class Unmeasured(Twice):
+    def quality(self, features, splits):
+        return {"of none": torch.zeros(0).mean().item()}
+
+
 class Mute(Trainable):
     def loss(self, batch, epoch, samples, generator):
         raise NotImplementedError
@@ -61,8 +75,8 @@ def write_data(folder: Path) -> dict[str, np.ndarray]:
     for split, array in points.items():
         np.save(folder / f"x1_{split}.npy", array)
     np.save(folder / "held_out_train.npy", np.arange(COUNTS["train"]) % 2 == 0)
-    about = {"description": "points", "sha256": "before", "stand_in": True, "official": True, "classes": ["one"]}
-    write_json(folder / "data.json", about | {"splits": {split: {"samples": n} for split, n in COUNTS.items()}})
+    splits = {split: {"samples": n} for split, n in COUNTS.items()}
+    describe(folder, description="points", sha256="before", official=True, classes=["one"], splits=splits)
     return points
 
 
@@ -72,6 +86,7 @@ def write_run(folder: Path, spec, data="before", diverged=None) -> Path:
     torch.save({"model": build(spec).state_dict()}, folder / "weights.pt")
     trained = {"spec_sha256": specification.sha256(specification.training_part(spec)), "data": {"sha256": data}}
     trained |= {"fingerprint": "f", "pipeline": "p", "diverged": diverged, "provenance": {}}
+    trained["weights_sha256"] = sha256_of(folder / "weights.pt")
     write_json(folder / "train.json", trained)
     return folder
 
@@ -100,13 +115,13 @@ def test_what_was_there_is_there_without_another_copy(made):
     root, _ = made
     for file in (root / "before").glob("*.npy"):
         assert os.path.samefile(file, root / "after" / file.name)
-    assert not list(root.rglob(".*"))
+    assert [path.name for path in root.rglob(".*")] == [".after.lock"]
 
 
 def test_the_notes_carry_on_and_say_what_was_done(made):
     root, points = made
     before, after = (describe_data(root / name) for name in ("before", "after"))
-    assert {key for key in before if before[key] != after[key]} == {"description", "official", "sha256"}
+    assert {key for key in before if before[key] != after[key]} == {"arrays", "description", "official", "sha256"}
     assert after["description"] == "points, point features doubling"
     assert after["point_features"] == "doubling"
     assert after["official"] is False
@@ -136,6 +151,34 @@ def test_the_same_again_is_the_same_bytes(made):
         assert path.read_bytes() == (root / "again" / path.name).read_bytes()
 
 
+def test_all_arrays_are_listed_with_their_checksums(made):
+    root, _ = made
+    listed = read_json(root / "after/data.json")["arrays"]
+    assert listed == {path.stem: sha256_of(path) for path in (root / "after").glob("*.npy")}
+    assert {"x1_train", "held_out_train", "x2_train", "x2_mean", "x2_std"} < set(listed)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("name", ["x1_test.npy", "held_out_train.npy"])
+def test_damaged_data_are_not_completed(tmp_path, name):
+    write_data(tmp_path / "before")
+    folder, path = write_run(tmp_path / "run", spec_of()), tmp_path / "before" / name
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(InputError, match=rf"\A[^\n]*before/{name}: damaged or exchanged [^\n]*\Z"):
+        encode(spec_of(), tmp_path / "before", folder, "x2", tmp_path / "after", CPU)
+    assert not (tmp_path / "after").exists()
+
+
+@pytest.mark.torture
+def test_damaged_weights_complete_nothing(tmp_path):
+    write_data(tmp_path / "before")
+    folder = write_run(tmp_path / "run", spec_of())
+    save(folder / "weights.pt", {"model": {"weight": torch.tensor(2.0000002)}})
+    with pytest.raises(InputError, match=r"\A[^\n]*run/weights\.pt: damaged or exchanged [^\n]*\Z"):
+        encode(spec_of(), tmp_path / "before", folder, "x2", tmp_path / "after", CPU)
+    assert not (tmp_path / "after").exists()
+
+
 def test_where_links_cannot_be_the_arrays_are_copied(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("no links here")))
     points, spec = write_data(tmp_path / "before"), spec_of()
@@ -149,6 +192,13 @@ def test_where_links_cannot_be_the_arrays_are_copied(tmp_path, monkeypatch):
     [
         (Twice, {}, "x1", "before: has x1, which double is to make; leave one of them out"),
         (Mute, {}, "x2", ":Mute: makes no x2, since it is no Encoder"),
+        (
+            Untold,
+            {},
+            "x2",
+            "double: the data that it is given lack 'others', which tells how good it is; add it",
+        ),
+        (Unmeasured, {}, "x2", "double: of none: nan is no share; give it samples"),
         (Twice, {"data": "other"}, "x2", "run: trained on other data"),
         (Twice, {"diverged": {"epoch": 1, "step": 2}}, "x2", "run: this network, which metrics or data need, diverged"),
     ],
@@ -166,6 +216,7 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(tmp_path, builder, run, a
 def test_an_array_that_one_split_lacks_is_one_line_and_leaves_nothing(tmp_path, split):
     write_data(tmp_path / "before")
     (tmp_path / f"before/x1_{split}.npy").unlink()
+    describe(tmp_path / "before", sha256="before", splits=dict.fromkeys(COUNTS))
     spec = spec_of()
     folder = write_run(tmp_path / "run", spec)
     with pytest.raises(InputError, match=rf"\A[^\n]*x1_{split}.npy: the data set has no such array[^\n]*\Z"):
